@@ -1,0 +1,36 @@
+"""The one family of errors that skelkit raises on purpose.
+
+Commands print such an error as one line and exit with 1; every other exception is a defect of skelkit.
+"""
+
+from __future__ import annotations
+
+__all__ = ["InputError", "SkelkitError", "StoreError"]
+
+
+class SkelkitError(Exception):
+    """Something a user can mend; the message is one clear line."""
+
+
+class InputError(SkelkitError):
+    """A file from outside is not what its format demands.
+
+    Parameters
+    ----------
+    file : the file's name, or the archive's and the member's joined by ``!``
+    reason : what was found and what was expected, without the file and the line
+    line : 1-based line in the file, where the format has lines
+    """
+
+    def __init__(self, file: str, reason: str, line: int | None = None) -> None:
+        self.file = file
+        self.reason = reason
+        self.line = line
+        super().__init__(f"{file}, line {line}: {reason}" if line else f"{file}: {reason}")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, int | None]]:
+        return InputError, (self.file, self.reason, self.line)
+
+
+class StoreError(SkelkitError):
+    """A store is damaged, is of another version, or lacks what was asked of it."""

@@ -1,0 +1,62 @@
+"""The central type: one labelled action sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SkeletonSequence"]
+
+
+@dataclass(frozen=True, eq=False)
+class SkeletonSequence:
+    """T frames of up to M bodies with V joints each, in metres, in the camera's frame.
+
+    Raises
+    ------
+    ValueError : shapes or types disagree, a coordinate is not finite, or an absent body is not zero
+    """
+
+    joints: NDArray[np.float32]
+    """(T, M, V, 3); a body that is absent in a frame is zero there."""
+    present: NDArray[np.bool_]
+    """(T, M); whether the body was tracked in (or filled into) the frame."""
+    name: str
+    """Canonical id: S001C001P001R001A001, or 0002-L#003 for a clip of a PKU recording."""
+    label: int
+    """0-based class; -1 where it is not known."""
+    columns: Mapping[str, int] = field(default_factory=dict)
+    """Whole numbers known of the sample: subject, camera, setup, replication, ..."""
+    tracks: NDArray[np.int64] | None = None
+    """(T, M) tracking ids, 0 where absent; None once bodies no longer go by slot in the frame."""
+
+    def __post_init__(self) -> None:
+        if self.joints.ndim != 4 or self.joints.shape[3] != 3 or self.joints.dtype != np.float32:
+            raise ValueError(
+                f"{self.name}: joints are {self.joints.dtype} {self.joints.shape}, "
+                "expected float32 (T, M, V, 3)"
+            )
+        if self.present.shape != self.joints.shape[:2] or self.present.dtype != np.bool_:
+            raise ValueError(
+                f"{self.name}: present is {self.present.dtype} {self.present.shape}, "
+                f"expected bool {self.joints.shape[:2]}"
+            )
+        if self.tracks is not None and self.tracks.shape != self.present.shape:
+            raise ValueError(f"{self.name}: tracks are {self.tracks.shape}, expected {self.present.shape}")
+        if not np.isfinite(self.joints).all():
+            raise ValueError(f"{self.name}: a coordinate is not finite")
+        if self.joints[~self.present].any():
+            raise ValueError(f"{self.name}: a body marked absent has coordinates other than zero")
+
+    @property
+    def frames(self) -> int:
+        """T."""
+        return self.joints.shape[0]
+
+    @property
+    def bodies(self) -> int:
+        """M."""
+        return self.joints.shape[1]

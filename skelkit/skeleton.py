@@ -1,0 +1,116 @@
+"""Joint layouts as data: names, bones, mirror pairs and the joints that give a body its orientation.
+
+The built-in layouts are the TOML files in ``skelkit/layouts``; a layout of your own is a file of the same
+form, given by its path.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelkit.errors import InputError
+
+__all__ = ["LAYOUTS", "JointLayout", "load_layout"]
+
+LAYOUTS = ("ntu25", "kinect20", "coco17")
+
+
+@dataclass(frozen=True)
+class JointLayout:
+    """How the V joints of a skeleton are named and connected. All joint numbers are 0-based.
+
+    Raises
+    ------
+    ValueError : a name is given twice, or a joint number lies outside 0..V-1
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]
+    """(child, parent), pointing towards the trunk, as in the A-GCN graph."""
+    mirror: tuple[tuple[int, int], ...]
+    """(left, right) pairs; joints in no pair lie on the body's midline."""
+    centre: int
+    """The joint that ``isc`` moves to the origin."""
+    spine: tuple[int, int]
+    """(bottom, top) of the trunk; ``isc`` turns it to +z."""
+    shoulders: tuple[int, int]
+    """(right, left); ``isc`` turns left-to-right to +x."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.joints)) != len(self.joints):
+            raise ValueError(f"layout {self.name}: joint names repeat")
+        used = [self.centre, *self.spine, *self.shoulders]
+        used += [joint for pair in (*self.bones, *self.mirror) for joint in pair]
+        outside = [joint for joint in used if not 0 <= joint < len(self.joints)]
+        if outside:
+            raise ValueError(
+                f"layout {self.name}: joint {outside[0]} is outside 0..{len(self.joints) - 1}"
+            )
+
+    @property
+    def size(self) -> int:
+        """V, the number of joints."""
+        return len(self.joints)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return cls.from_mapping(json.loads(text))
+
+    @classmethod
+    def from_mapping(cls, fields: dict[str, Any]) -> Self:
+        """From parsed TOML or JSON. Raises KeyError, TypeError or ValueError where fields are wrong."""
+        return cls(
+            name=str(fields["name"]),
+            joints=tuple(str(joint) for joint in fields["joints"]),
+            bones=_pairs(fields["bones"]),
+            mirror=_pairs(fields["mirror"]),
+            centre=int(fields["centre"]),
+            spine=_pairs([fields["spine"]])[0],
+            shoulders=_pairs([fields["shoulders"]])[0],
+        )
+
+    def mirrored(self) -> NDArray[np.int64]:
+        """(V,) for each joint the joint on the other side of the body."""
+        other = np.arange(self.size)
+        for left, right in self.mirror:
+            other[left], other[right] = right, left
+        return other
+
+
+def _pairs(rows: Any) -> tuple[tuple[int, int], ...]:
+    return tuple((int(a), int(b)) for a, b in rows)
+
+
+def load_layout(name: str) -> JointLayout:
+    """A built-in layout by its name, or your own by the path of its TOML file.
+
+    >>> load_layout("ntu25").size
+    25
+    """
+    if name in LAYOUTS:
+        text = resources.files("skelkit").joinpath("layouts", f"{name}.toml").read_text(encoding="utf-8")
+    elif Path(name).suffix == ".toml":
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(name, f"cannot read the joint layout: {error.strerror}") from None
+    else:
+        raise InputError(name, f"no such joint layout; expected {', '.join(LAYOUTS)} or a .toml file")
+    try:
+        return JointLayout.from_mapping({"name": Path(name).stem, **tomllib.loads(text)})
+    except KeyError as error:
+        raise InputError(name, f"the joint layout lacks the key {error}") from None
+    except (TypeError, ValueError) as error:
+        raise InputError(name, f"not a joint layout: {error}") from None

@@ -1,0 +1,1 @@
+"""skelkit_train: contrastive pretraining on skeleton stores, and its evaluation."""
