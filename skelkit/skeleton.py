@@ -52,9 +52,7 @@ class JointLayout:
         used += [joint for pair in (*self.bones, *self.mirror) for joint in pair]
         outside = [joint for joint in used if not 0 <= joint < len(self.joints)]
         if outside:
-            raise ValueError(
-                f"layout {self.name}: joint {outside[0]} is outside 0..{len(self.joints) - 1}"
-            )
+            raise ValueError(f"layout {self.name}: joint {outside[0]} is outside 0..{len(self.joints) - 1}")
 
     @property
     def size(self) -> int:
