@@ -54,9 +54,9 @@ class SkeletonSequence:
     @property
     def frames(self) -> int:
         """T."""
-        return self.joints.shape[0]
+        return int(self.joints.shape[0])
 
     @property
     def bodies(self) -> int:
         """M."""
-        return self.joints.shape[1]
+        return int(self.joints.shape[1])

@@ -1,0 +1,3 @@
+from skelkit.cli import main
+
+main(prog_name="skelkit")

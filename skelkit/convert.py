@@ -1,0 +1,223 @@
+"""Raw files to a store: source -> reader -> recipe -> store, in one visible loop.
+
+Files are taken in the order of their names, in blocks. Workers read, parse and normalise a block; this
+process appends its rows to ``OUT.h5.part/rows`` and one line to ``OUT.h5.part/journal``. An interrupted
+conversion takes up the journal where it ends. When all blocks are there, the store is written from the
+rows, and the folder goes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from skelkit.datasets import DATASETS
+from skelkit.errors import InputError, SkelkitError
+from skelkit.journal import BLOCK_FILES, Block, Job, Journal
+from skelkit.normalise import RECIPES
+from skelkit.readers import READERS
+from skelkit.skeleton import load_layout
+from skelkit.sources import RawFile, list_files
+from skelkit.store import Header, sequence_crc32, write_store
+
+__all__ = ["Report", "convert"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every file; written beside the store as OUT.report.json."""
+
+    found: int
+    kept: int
+    excluded: list[dict[str, str]]
+    """name and reason: on the missing list, of another dataset, nobody in any frame."""
+    quarantined: list[dict[str, Any]]
+    """file, line (or null) and reason."""
+    ignored: list[str]
+    """Other files in the sources."""
+    recipe: dict[str, Any]
+    seconds: float
+    content_hash: str
+
+
+def convert(
+    sources: list[Path],
+    out: Path,
+    *,
+    dataset: str,
+    recipe: str = "isc",
+    workers: int = 1,
+    stop_on_bad: bool = False,
+    overwrite: bool = False,
+    fresh: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Convert raw files into a store, and write the report beside it.
+
+    Parameters
+    ----------
+    sources : folders, .zip archives and single files
+    out : the store to write
+    dataset, recipe : keys of `DATASETS` and `RECIPES`
+    workers : processes
+    stop_on_bad : stop at the first bad file, instead of leaving it out and naming it in the report
+    overwrite : replace ``out`` where it exists
+    fresh : forget an interrupted conversion instead of taking it up
+    progress : show a progress bar on standard error
+
+    Raises
+    ------
+    SkelkitError : no input, nothing to keep, ``out`` exists or cannot be written
+    InputError : a broken archive, or a bad file with ``stop_on_bad``
+    """
+    began = time.perf_counter()
+    _check_out(out, overwrite)
+    files, ignored = list_files(sources, DATASETS[dataset].suffix)
+    files, twins = _without_twins(files)
+    with Journal(out, Job(dataset, recipe), files, fresh) as journal:
+        _convert_files(journal, files, workers, stop_on_bad, progress)
+        excluded = [row for block in journal.blocks for row in block["excluded"]]
+        quarantined = [row for block in journal.blocks for row in block["quarantined"]] + twins
+        report = Report(
+            found=len(files) + len(twins),
+            kept=len(journal.entries()),
+            excluded=excluded,
+            quarantined=quarantined,
+            ignored=ignored,
+            recipe=RECIPES[recipe].describe(),
+            content_hash=_write(journal, out, excluded, quarantined),
+            seconds=round(time.perf_counter() - began, 3),
+        )
+    _write_report(report, out.with_suffix(".report.json"))
+    journal.remove()
+    return report
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.suffix != ".h5":
+        raise SkelkitError(f"{out}: the store's name must end in .h5")
+    if not out.parent.is_dir():
+        raise SkelkitError(f"{out}: the folder {out.parent} does not exist")
+    if out.exists() and not overwrite and not Journal.folder_of(out).exists():
+        raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
+
+
+def _without_twins(files: list[RawFile]) -> tuple[list[RawFile], list[dict[str, Any]]]:
+    """Each name once, the first; the others as quarantined."""
+    first: dict[str, RawFile] = {}
+    twins = []
+    for file in files:
+        if file.name in first:
+            reason = f"the name occurs twice; {first[file.name].where} is taken"
+            twins.append({"file": file.where, "line": None, "reason": reason})
+        else:
+            first[file.name] = file
+    return list(first.values()), twins
+
+
+def _convert_files(
+    journal: Journal, files: list[RawFile], workers: int, stop_on_bad: bool, progress: bool
+) -> None:
+    name = f"converting {journal.job.dataset}"
+    with tqdm(total=len(files), unit="file", disable=not progress, desc=name) as bar:
+        bar.update(journal.files_done)
+        for block in _blocks(files[journal.files_done :], journal.job, workers):
+            if stop_on_bad and block.quarantined:
+                raise InputError(**block.quarantined[0])
+            journal.append(block)
+            bar.update(min(BLOCK_FILES, len(files) - bar.n))
+
+
+def _write(
+    journal: Journal, out: Path, excluded: list[dict[str, str]], quarantined: list[dict[str, Any]]
+) -> str:
+    """The store from the journal; its content hash."""
+    if not journal.entries():
+        journal.remove()
+        first = f"; first {InputError(**quarantined[0])}" if quarantined else ""
+        raise SkelkitError(
+            f"nothing to store: {len(excluded)} files excluded, {len(quarantined)} quarantined{first}"
+        )
+    known = DATASETS[journal.job.dataset]
+    recipe = RECIPES[journal.job.recipe].describe()
+    header = Header(journal.job.dataset, load_layout(known.layout), recipe, known.classes, known.protocols)
+    return write_store(out, journal.sequences(), header)
+
+
+def _blocks(files: list[RawFile], job: Job, workers: int) -> Iterator[Block]:
+    """Blocks in the order of the files; with several workers a bounded number is in flight."""
+    blocks = [files[i : i + BLOCK_FILES] for i in range(0, len(files), BLOCK_FILES)]
+    if workers == 1 or len(blocks) <= 1:
+        yield from (convert_block(block, job) for block in blocks)
+        return
+    try:
+        # spawn: a forked child inherits locks of numba's and HDF5's threads
+        with ProcessPoolExecutor(min(workers, len(blocks)), get_context("spawn")) as pool:
+            yield from _in_order(pool, blocks, job, in_flight=2 * workers)
+    except BrokenProcessPool:
+        raise SkelkitError(
+            "a worker died, killed or out of memory; the same command takes up where it was, "
+            "and --workers 1 shows at which file it dies"
+        ) from None
+
+
+def _in_order(pool: Executor, blocks: list[list[RawFile]], job: Job, in_flight: int) -> Iterator[Block]:
+    waiting = iter(blocks)
+    futures: list[Future[Block]] = [
+        pool.submit(convert_block, block, job) for block in islice(waiting, in_flight)
+    ]
+    try:
+        while futures:
+            yield futures.pop(0).result()
+            futures += [pool.submit(convert_block, block, job) for block in islice(waiting, 1)]
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def convert_block(files: list[RawFile], job: Job) -> Block:
+    """Read, parse and normalise some files. Bad ones are noted, never raised."""
+    known, recipe, reader = DATASETS[job.dataset], RECIPES[job.recipe], READERS[job.dataset]
+    layout = load_layout(known.layout)
+    block = Block()
+    for file in files:
+        try:
+            sequence = reader(file.read(), file.where)
+        except InputError as error:
+            block.quarantined.append({"file": error.file, "line": error.line, "reason": error.reason})
+            continue
+        reason = known.why_excluded(sequence.name, sequence.label, sequence.columns)
+        if reason is None:
+            sequence = recipe.apply(sequence, layout)
+            if not sequence.present.any():
+                reason = "nobody in any frame"
+        if reason is not None:
+            block.excluded.append({"name": sequence.name, "reason": reason})
+            continue
+        block.entries.append(
+            {
+                "name": sequence.name,
+                "label": sequence.label,
+                "columns": dict(sequence.columns),
+                "shape": sequence.joints.shape,
+                "crc32": sequence_crc32(sequence),
+            }
+        )
+        block.rows += [sequence.joints.tobytes(), sequence.present.tobytes()]
+    return block
+
+
+def _write_report(report: Report, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,114 @@
+"""What is known of each dataset: its classes, its protocols, and the samples to leave out.
+
+Sources: NTU RGB+D, Shahroudy et al. 2016 (arXiv 1604.02808), section 4.1; NTU RGB+D 120, Liu et al. 2019
+(arXiv 1905.04757), section 3.3. The samples with missing or incomplete skeletons are those that the
+dataset's authors list: 535 in NTU RGB+D 120, the 302 of them with setups up to 17 in NTU RGB+D 60.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from skelkit.errors import SkelkitError
+
+__all__ = ["DATASETS", "Dataset", "Protocol", "parse_protocol"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A train/test split: a sample trains where the value of its column is among ``train``."""
+
+    column: str
+    train: frozenset[int]
+
+    def is_train(self, columns: Mapping[str, int]) -> int:
+        """1 train, 0 test, -1 where the sample lacks the column."""
+        return int(columns[self.column] in self.train) if self.column in columns else -1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    title: str
+    layout: str
+    suffix: str
+    """Of the raw files."""
+    classes: tuple[str, ...]
+    protocols: Mapping[str, Protocol]
+    setups: int
+    """The highest setup number."""
+    missing: frozenset[str]
+    """Names of samples with missing or incomplete skeletons."""
+
+    def why_excluded(self, name: str, label: int, columns: Mapping[str, int]) -> str | None:
+        """Why a sample does not belong into the store, or None."""
+        if name in self.missing:
+            return f"on the list of samples with missing skeletons of {self.title}"
+        if label >= len(self.classes):
+            return f"action {label + 1} is not in {self.title}, which has 1 to {len(self.classes)}"
+        if columns["setup"] > self.setups:
+            return f"setup {columns['setup']} is not in {self.title}, which has 1 to {self.setups}"
+        return None
+
+
+def _lines(file: str) -> list[str]:
+    return resources.files("skelkit").joinpath("lists", file).read_text(encoding="utf-8").splitlines()
+
+
+_XSUB_60 = frozenset([1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38])
+_XSUB_120 = _XSUB_60.union(
+    (45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89),
+    (91, 92, 93, 94, 95, 97, 98, 100, 103),
+)
+
+
+def _ntu(title: str, actions: int, setups: int, xsub: frozenset[int]) -> Dataset:
+    return Dataset(
+        title=title,
+        layout="ntu25",
+        suffix=".skeleton",
+        classes=tuple(_lines("ntu_classes.txt")[:actions]),
+        protocols={
+            "xsub": Protocol("subject", xsub),
+            "xview": Protocol("camera", frozenset([2, 3])),
+            "xset": Protocol("setup", frozenset(range(2, 33, 2))),
+        },
+        setups=setups,
+        missing=frozenset(name for name in _lines("ntu_missing.txt") if int(name[1:4]) <= setups),
+    )
+
+
+DATASETS: Mapping[str, Dataset] = {
+    "ntu60": _ntu("NTU RGB+D 60", 60, 17, _XSUB_60),
+    "ntu120": _ntu("NTU RGB+D 120", 120, 32, _XSUB_120),
+}
+
+
+def parse_protocol(text: str) -> tuple[str, Protocol]:
+    """``NAME=COLUMN:VALUES``, the values that train: numbers and ranges, with commas.
+
+    >>> parse_protocol("xsub=subject:1-3,7")[1].train == {1, 2, 3, 7}
+    True
+
+    Raises
+    ------
+    SkelkitError : it is not of that form
+    """
+    name, equals, rule = text.partition("=")
+    column, colon, values = rule.partition(":")
+    try:
+        if not (name.isidentifier() and equals and column.isidentifier() and colon):
+            raise ValueError
+        train = frozenset(_numbers(values.split(",")))
+    except ValueError:
+        raise SkelkitError(
+            f"protocol {text!r}: expected NAME=COLUMN:VALUES as in xview=camera:1,2 or xsub=subject:1-16"
+        ) from None
+    return name, Protocol(column, train)
+
+
+def _numbers(parts: Iterable[str]) -> Iterable[int]:
+    for part in parts:
+        first, dash, last = part.partition("-")
+        yield from range(int(first), int(last if dash else first) + 1)

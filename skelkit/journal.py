@@ -1,0 +1,179 @@
+"""The journal of a conversion: what has been converted, kept on disk so that a kill costs little."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelkit import __version__
+from skelkit.errors import SkelkitError
+from skelkit.normalise import RECIPES
+from skelkit.sequence import SkeletonSequence
+from skelkit.sources import RawFile
+from skelkit.store import sequence_crc32
+
+__all__ = ["BLOCK_FILES", "Block", "Job", "Journal"]
+
+BLOCK_FILES = 32
+"""Files converted, and noted, at a time."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What workers need to know besides the files."""
+
+    dataset: str
+    recipe: str
+
+
+@dataclass
+class Block:
+    """What became of some files; `entries` describe the sequences whose rows lie in `rows`."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    excluded: list[dict[str, str]] = field(default_factory=list)
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+
+
+class Journal:
+    """What has been converted, on disk: survives a kill at any moment.
+
+    The first line identifies job and inputs, every further one a block with the CRCs of its sequences. A
+    line that is cut, or whose rows are, ends the journal: what follows is converted again.
+    """
+
+    def __init__(self, out: Path, job: Job, files: list[RawFile], fresh: bool) -> None:
+        self.job = job
+        self.folder = self.folder_of(out)
+        self.blocks: list[dict[str, Any]] = []
+        if fresh:
+            self.remove()
+        inputs = json.dumps([(file.name, file.size, file.stamp) for file in files])
+        self.first = {
+            "version": __version__,
+            **asdict(job),
+            "recipe_steps": RECIPES[job.recipe].describe(),
+            "inputs": hashlib.sha256(inputs.encode()).hexdigest(),
+        }
+        self.total = len(files)
+        self.stack = ExitStack()
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self.log = self.stack.enter_context((self.folder / "journal").open("a+b"))
+            self.rows = self.stack.enter_context((self.folder / "rows").open("a+b"))
+        except OSError as error:
+            self.stack.close()
+            raise SkelkitError(f"{out}: cannot write there: {error.strerror}") from None
+        self._lock()
+        self._take_up()
+
+    @staticmethod
+    def folder_of(out: Path) -> Path:
+        """Where the journal of a store lies while it is being made."""
+        return out.with_name(out.name + ".part")
+
+    def _lock(self) -> None:
+        try:
+            import fcntl
+        except ImportError:  # no such lock on Windows: there, two at a time is up to the user
+            return
+        try:
+            fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.stack.close()
+            raise SkelkitError(f"{self.folder}: another conversion is writing this store") from None
+
+    def _take_up(self) -> None:
+        self.log.seek(0)
+        lines = self.log.read().split(b"\n")[:-1]
+        good, end = 0, 0
+        if lines and _parse(lines[0]) == self.first:
+            good = len(lines[0]) + 1
+            self.rows.seek(0)
+            for line in lines[1:]:
+                block = _parse(line)
+                if block is None or not all(_read(self.rows, entry) for entry in block["entries"]):
+                    break
+                self.blocks.append(block)
+                good, end = good + len(line) + 1, self.rows.tell()
+        self.log.truncate(good)
+        self.rows.truncate(end)
+        if not good:
+            self._write_line(self.first)
+
+    @property
+    def files_done(self) -> int:
+        return min(len(self.blocks) * BLOCK_FILES, self.total)
+
+    def append(self, block: Block) -> None:
+        try:
+            self.rows.write(b"".join(block.rows))
+            self.rows.flush()
+            record = {k: getattr(block, k) for k in ("entries", "excluded", "quarantined")}
+            self._write_line(record)
+        except OSError as error:
+            raise SkelkitError(
+                f"{self.folder}: cannot write: {error.strerror}; the same command takes up from here"
+            ) from None
+        self.blocks.append(record)
+
+    def _write_line(self, value: dict[str, Any]) -> None:
+        self.log.write(json.dumps(value).encode() + b"\n")
+        self.log.flush()
+
+    def entries(self) -> list[dict[str, Any]]:
+        return [entry for block in self.blocks for entry in block["entries"]]
+
+    def sequences(self) -> Iterator[SkeletonSequence]:
+        """All sequences, read back from the rows in the order of their names.
+
+        Raises
+        ------
+        SkelkitError : the rows changed behind our back
+        """
+        self.rows.seek(0)
+        for entry in self.entries():
+            sequence = _read(self.rows, entry)
+            if sequence is None:
+                raise SkelkitError(f"{self.folder}: its rows are damaged; convert again with --fresh")
+            yield sequence
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read(rows: IO[bytes], entry: dict[str, Any]) -> SkeletonSequence | None:
+    """The next sequence of the rows, or None where it is not what the entry says."""
+    frames, bodies, joints, _ = entry["shape"]
+    data = rows.read(frames * bodies * (joints * 12 + 1))
+    if len(data) < frames * bodies * (joints * 12 + 1):
+        return None
+    split = len(data) - frames * bodies
+    coordinates: NDArray[np.float32] = np.frombuffer(data[:split], np.float32).reshape(entry["shape"])
+    present = np.frombuffer(data[split:], np.bool_).reshape(frames, bodies)
+    sequence = SkeletonSequence(coordinates, present, entry["name"], entry["label"], entry["columns"])
+    return sequence if sequence_crc32(sequence) == entry["crc32"] else None
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,141 @@
+"""NTU RGB+D 60 and 120 ``.skeleton`` files.
+
+The format (Shahroudy et al. 2016, and the read_skeleton_file.m of its authors), text, LF or CRLF:
+
+    number of frames T
+    for each frame:   number of bodies in it, 0 and more
+      for each body:  10 fields: tracking id (a 17-digit integer), clipped edges, left hand confidence and
+                      state, right hand confidence and state, restricted, lean x and y, tracking state
+                      number of joints, always 25
+        for each joint, in the order of the layout ``ntu25``, 12 fields:
+                      x y z in metres in the camera's frame (x right, y up, z away from the camera),
+                      depth x and y, colour x and y in pixels, orientation w x y z, tracking state
+
+The name tells the rest: SsssCcccPpppRrrrAaaa is setup, camera, performer (subject), replication and action,
+each from 1.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelkit import kernels
+from skelkit.errors import InputError
+from skelkit.sequence import SkeletonSequence
+
+__all__ = ["parse_name", "read"]
+
+_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+_LEAST_BODY_BYTES = 25 * 24 + 20 + 3
+_READING = {
+    kernels.FRAME_COUNT: "the number of frames",
+    kernels.BODY_COUNT: "the number of bodies in a frame",
+    kernels.BODY: f"the {kernels.NTU_BODY_FIELDS} fields of a body",
+    kernels.JOINT_COUNT: f"the number of joints, {kernels.NTU_JOINTS}",
+    kernels.JOINT: f"the {kernels.NTU_JOINT_FIELDS} fields of a joint",
+}
+
+
+def parse_name(file: str) -> tuple[str, dict[str, int]]:
+    """The canonical name in a file's name, and setup, camera, subject, replication and action, from 1.
+
+    >>> parse_name("nturgb+d_skeletons/S001C002P003R002A013.skeleton")[0]
+    'S001C002P003R002A013'
+
+    Raises
+    ------
+    InputError : the name is not SsssCcccPpppRrrrAaaa
+    """
+    name = re.split(r"[/\\!]", file)[-1].removesuffix(".skeleton")
+    match = _NAME.fullmatch(name)
+    numbers = [int(number) for number in match.groups()] if match else []
+    if not numbers or 0 in numbers:
+        raise InputError(
+            file, f"the name is {name!r}, expected SsssCcccPpppRrrrAaaa as in S001C001P001R001A001"
+        )
+    fields = ("setup", "camera", "subject", "replication", "action")
+    return name, dict(zip(fields, numbers, strict=True))
+
+
+def read(data: bytes, file: str) -> SkeletonSequence:
+    """Parse a whole file; every body of every frame, in the file's order.
+
+    Parameters
+    ----------
+    data : the file's bytes
+    file : its name or path, which names the sample and stands in the errors
+
+    Returns
+    -------
+    SkeletonSequence with joints (T, M, 25, 3), M the most bodies of any frame, and tracks (T, M)
+
+    Raises
+    ------
+    InputError : the name or the content is not as above; a coordinate is not a finite float32
+    """
+    name, columns = parse_name(file)
+    if not data.strip():
+        raise InputError(file, "the file is empty, expected the number of frames", 1)
+    counts, tracks, rows = _scan(data, file)
+    frames, most = len(counts), int(counts.max(initial=0))
+    slot = np.arange(most)[None, :] < counts[:, None]
+    joints = np.zeros((frames, most, kernels.NTU_JOINTS, 3), dtype=np.float32)
+    ids = np.zeros((frames, most), dtype=np.int64)
+    joints[slot] = rows
+    ids[slot] = tracks
+    label = columns.pop("action") - 1
+    return SkeletonSequence(joints, slot, name, label, columns, ids)
+
+
+def _scan(data: bytes, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Bodies of each frame (T,), tracking id (R,) and joints (R, 25, 3) of each body."""
+    raw = np.frombuffer(data, dtype=np.uint8)
+    most_rows = len(data) // _LEAST_BODY_BYTES + 1
+    bodies = np.zeros(len(data) // 2 + 1, dtype=np.int64)
+    tracks = np.zeros(most_rows, dtype=np.int64)
+    joints = np.zeros((most_rows, kernels.NTU_JOINTS, 3), dtype=np.float32)
+    hard = np.zeros((64, 2), dtype=np.int64)
+    result = np.zeros(8, dtype=np.int64)
+    kernels.scan_ntu(raw, bodies, tracks, joints, hard, result)
+    status, line, at, reading, value, frames, rows, hards = (int(number) for number in result)
+    if status != kernels.OK:
+        raise InputError(file, _explain(data, status, at, reading, value), line)
+    if hards > len(hard):
+        hard = np.zeros((hards, 2), dtype=np.int64)
+        kernels.scan_ntu(raw, bodies, tracks, joints, hard, result)
+    for place, byte in hard[:hards]:
+        joints.reshape(-1)[place] = float(data[byte : byte + 400].split(maxsplit=1)[0])
+    joints = joints[:rows]
+    if not np.isfinite(joints).all():
+        raise InputError(file, "a coordinate is too large, expected metres")
+    return bodies[:frames], tracks[:rows], joints
+
+
+def _explain(data: bytes, status: int, at: int, reading: int, value: int) -> str:
+    expected = _READING[reading]
+    token = data[at : at + 40].split(maxsplit=1)[:1]
+    found = repr(token[0].decode("ascii", "replace")) if token else "nothing"
+    match status:
+        case kernels.ENDS_EARLY:
+            return f"the file ends here, expected {expected}"
+        case kernels.NOT_NUMBER:
+            return f"found {found} as field {value + 1}, expected a number among {expected}"
+        case kernels.NOT_FINITE:
+            return f"found {found} as coordinate {'xyz'[value]}, expected a finite number"
+        case kernels.NOT_INTEGER:
+            what = "the tracking id, a whole number" if reading == kernels.BODY else expected
+            return f"found {found}, expected {what}"
+        case kernels.TOO_FEW:
+            many = f"{value} fields" if reading in (kernels.BODY, kernels.JOINT) else "an empty line"
+            return f"found {many}, expected {expected}"
+        case kernels.TOO_MANY:
+            return f"found more, from {found} on, than {expected}"
+        case kernels.OUT_OF_RANGE if reading == kernels.FRAME_COUNT:
+            return f"found {value} frames, expected 0 to as many as the file has lines"
+        case kernels.OUT_OF_RANGE:
+            return f"found {value}, expected {expected}"
+        case _:
+            return f"found {found} after the last frame, expected the end of the file"

@@ -1,0 +1,115 @@
+"""A folder, a .zip or a single file, seen the same way: names and bytes.
+
+Archives are read where they lie; nothing is ever unpacked, and no path inside one is trusted.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from zlib import error as zlib_error
+
+from skelkit.errors import InputError, SkelkitError
+
+__all__ = ["RawFile", "list_files"]
+
+LARGEST_FILE = 1 << 30
+"""Bytes; a larger member of an archive is refused before it is inflated."""
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file on disk or a member of an archive; small and picklable, so that workers can open it."""
+
+    path: Path
+    member: str | None
+    size: int
+    stamp: int
+    """CRC-32 of a member, modification time (ns) of a file: tells a changed input from the same one."""
+
+    @property
+    def name(self) -> str:
+        """The bare file name, without any folder."""
+        return PurePosixPath(self.member).name if self.member else self.path.name
+
+    @property
+    def where(self) -> str:
+        """For people: the path, and inside an archive the member after a ``!``."""
+        return f"{self.path}!{self.member}" if self.member else str(self.path)
+
+    def read(self) -> bytes:
+        """All bytes of the file.
+
+        Raises
+        ------
+        InputError : it cannot be read, or is damaged inside its archive
+        """
+        if self.size > LARGEST_FILE:
+            raise InputError(self.where, f"{self.size} bytes, expected at most {LARGEST_FILE}")
+        try:
+            if self.member is None:
+                return self.path.read_bytes()
+            return _open_archive(self.path).read(self.member)
+        except (zipfile.BadZipFile, zlib_error, EOFError) as error:
+            raise InputError(self.where, f"damaged in its archive: {error}") from None
+        except RuntimeError as error:  # zipfile's answer to an encrypted member
+            raise InputError(self.where, f"cannot be read: {error}") from None
+        except (OSError, NotImplementedError) as error:
+            raise InputError(self.where, f"cannot be read: {error}") from None
+
+
+@lru_cache(maxsize=4)
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(str(path), f"not a readable zip archive: {error}") from None
+
+
+def list_files(sources: Iterable[Path], suffix: str) -> tuple[list[RawFile], list[str]]:
+    """The files with ``suffix`` in all sources, by name, and where the others are that were passed over.
+
+    A source that is itself a file, other than a .zip, is taken whatever its suffix. Hidden files and the
+    resource forks of archives made on a Mac are not looked at.
+
+    Raises
+    ------
+    SkelkitError : a source does not exist, or no file with the suffix is in any of them
+    InputError : a .zip that cannot be opened
+    """
+    taken: list[RawFile] = []
+    passed: list[str] = []
+    sources = list(sources)
+    for source in sources:
+        if not source.exists():
+            raise SkelkitError(f"{source}: no such file or folder")
+        if source.is_file() and source.suffix != ".zip":
+            taken.append(_on_disk(source))
+            continue
+        for file in _in_folder(source) if source.is_dir() else _in_archive(source):
+            if file.name.startswith((".", "__MACOSX")):
+                continue
+            if PurePosixPath(file.name).suffix.lower() == suffix:
+                taken.append(file)
+            else:
+                passed.append(file.where)
+    if not taken:
+        raise SkelkitError(f"{', '.join(map(str, sources))}: no {suffix} file in it")
+    return sorted(taken, key=lambda file: (file.name, file.where)), sorted(passed)
+
+
+def _on_disk(path: Path) -> RawFile:
+    status = path.stat()
+    return RawFile(path, None, status.st_size, status.st_mtime_ns)
+
+
+def _in_folder(folder: Path) -> list[RawFile]:
+    return [_on_disk(path) for path in folder.rglob("*") if path.is_file()]
+
+
+def _in_archive(path: Path) -> list[RawFile]:
+    members = _open_archive(path).infolist()
+    return [RawFile(path, m.filename, m.file_size, m.CRC) for m in members if not m.is_dir()]
