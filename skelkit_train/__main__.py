@@ -1,0 +1,3 @@
+from skelkit_train.cli import main
+
+main(prog_name="skelkit-train")

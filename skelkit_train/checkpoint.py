@@ -1,0 +1,197 @@
+"""Checkpoints of a run: atomic, checksummed, and enough to rebuild the model by themselves.
+
+A checkpoint ``checkpoint-EPOCH.pt`` holds tensors and plain data only, so that it loads with
+``weights_only=True``; its SHA-256 lies beside it. The last two are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from skelkit.errors import SkelkitError
+from skelkit.skeleton import JointLayout
+from skelkit.store import Store
+from skelkit_train.config import PretrainConfig, resolve
+from skelkit_train.contrast import ContrastiveModel
+from skelkit_train.encoders import ENCODERS
+
+__all__ = ["Checkpoint", "DataFacts", "build_encoder", "build_model", "load_latest", "save", "sync_folder"]
+
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a model needs to know of the data it was made for."""
+
+    layout: str
+    """As `JointLayout.to_json` gives it."""
+    recipe: str
+    """As JSON."""
+    bodies: int
+    """M of the views."""
+    content_hash: str
+
+    @classmethod
+    def of(cls, store: Store, bodies: int) -> DataFacts:
+        """Of a store; ``bodies`` 0 stands for as many as the store has, up to 2."""
+        most = bodies or min(2, int(store.bodies.max()))
+        recipe = json.dumps(store.recipe, sort_keys=True)
+        return cls(store.layout.to_json(), recipe, most, store.content_hash)
+
+    def check(self, store: Store) -> None:
+        """Refuse a store that the model was not made for.
+
+        Raises
+        ------
+        SkelkitError : another joint layout or another recipe
+        """
+        if JointLayout.from_json(self.layout) != store.layout:
+            name = JointLayout.from_json(self.layout).name
+            raise SkelkitError(
+                f"{store.path}: its joint layout is {store.layout.name}, the run was trained on {name}"
+            )
+        if json.loads(self.recipe) != store.recipe:
+            name = json.loads(self.recipe)["name"]
+            raise SkelkitError(
+                f"{store.path}: its recipe is {store.recipe['name']}, the run was trained on {name}; "
+                "numbers from different recipes do not compare"
+            )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run after ``epoch`` epochs."""
+
+    config: PretrainConfig
+    data: DataFacts
+    epoch: int
+    step: int
+    model: Mapping[str, torch.Tensor]
+    optimizer: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+
+    def restore_model(self, device: torch.device) -> ContrastiveModel:
+        """The model with its weights."""
+        model = build_model(self.config, self.data)
+        model.load_state_dict(dict(self.model))
+        return model.to(device)
+
+
+def build_encoder(name: str, config: PretrainConfig, data: DataFacts) -> nn.Module:
+    """An encoder with random weights, from torch's current generator."""
+    sizes: dict[str, dict[str, Any]] = {
+        "seq": {
+            "hidden": config.gru_hidden,
+            "layers": config.gru_layers,
+            "direction": config.gru_direction,
+        },
+        "graph": {"widths": config.agcn_widths},
+        "image": {"channels": config.hcn_channels, "dropout": config.hcn_dropout},
+    }
+    layout = JointLayout.from_json(data.layout)
+    try:
+        return ENCODERS[name](layout=layout, bodies=data.bodies, frames=config.frames, **sizes[name])
+    except ValueError as error:
+        raise SkelkitError(f"{name} encoder: {error}") from None
+
+
+def build_model(config: PretrainConfig, data: DataFacts) -> ContrastiveModel:
+    """The model with the initial weights that the seed decides."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoders = {name: build_encoder(name, config, data) for name in config.names}
+        return ContrastiveModel(
+            encoders,
+            dim=config.embedding,
+            queue_size=config.queue,
+            momentum=config.momentum,
+            temperature=config.temperature,
+        )
+
+
+def save(run: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint under a temporary name, synchronise it, rename it, and drop the oldest.
+
+    Raises
+    ------
+    SkelkitError : the disk refuses
+    """
+    path = run / f"checkpoint-{checkpoint.epoch:06d}.pt"
+    content = {
+        "config": asdict(checkpoint.config),
+        "data": asdict(checkpoint.data),
+        "epoch": checkpoint.epoch,
+        "step": checkpoint.step,
+        "model": dict(checkpoint.model),
+        "optimizer": dict(checkpoint.optimizer),
+        "scheduler": dict(checkpoint.scheduler),
+    }
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        _digest_file(path).write_text(_digest(temporary), encoding="ascii")
+        temporary.replace(path)
+        sync_folder(run)
+        for old in sorted(run.glob("checkpoint-*.pt"))[:-_KEPT]:
+            old.unlink()
+            _digest_file(old).unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise SkelkitError(f"{path}: cannot write the checkpoint: {error}") from None
+    return path
+
+
+def load_latest(run: Path) -> Checkpoint:
+    """The newest checkpoint that is intact; a damaged newer one is warned of.
+
+    Raises
+    ------
+    SkelkitError : the run has none
+    """
+    for path in sorted(run.glob("checkpoint-*.pt"), reverse=True):
+        try:
+            return _load(path)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            warnings.warn(f"{path}: damaged, the one before it is used: {error}", stacklevel=2)
+    raise SkelkitError(f"{run}: no intact checkpoint in this folder; is it a run of skelkit-train pretrain?")
+
+
+def _load(path: Path) -> Checkpoint:
+    if _digest_file(path).read_text(encoding="ascii") != _digest(path):
+        raise ValueError("its SHA-256 is another")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    config = resolve(content.pop("config"))
+    return Checkpoint(config=config, data=DataFacts(**content.pop("data")), **content)
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
