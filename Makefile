@@ -14,6 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
+	rm -rf demo
 	$(BIN)/python tools/demo.py demo
 
 test: install check
