@@ -70,14 +70,15 @@ class DrawKey:
     def uniforms(self, numbers: int) -> NDArray[np.float64]:
         """(N, numbers) in [0, 1); always the same for the same key."""
         out = np.empty((len(self.sample), numbers))
-        kernels.philox_uniforms(
-            np.uint64(self.seed),
-            np.uint64(self.epoch),
-            np.uint64(self.stream),
-            self.sample.astype(np.uint64),
-            self.view.astype(np.uint64),
-            out,
-        )
+        with np.errstate(over="ignore"):  # without the JIT numpy would warn of the products meant to overflow
+            kernels.philox_uniforms(
+                np.uint64(self.seed),
+                np.uint64(self.epoch),
+                np.uint64(self.stream),
+                self.sample.astype(np.uint64),
+                self.view.astype(np.uint64),
+                out,
+            )
         return out
 
     def part(self, number: int) -> DrawKey:
@@ -235,7 +236,7 @@ class Shear:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.strength < 0:
+        if not self.strength >= 0:
             raise ValueError(f"shear: strength {self.strength}, expected 0 or more")
 
     def draw(self, key: DrawKey, before: ViewParameters) -> ViewParameters:
@@ -261,7 +262,7 @@ class JointJitter:
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
             raise ValueError(f"jitter: share {self.share} of the joints, expected 0 to 1")
-        if self.strength < 0:
+        if not self.strength >= 0:
             raise ValueError(f"jitter: strength {self.strength}, expected 0 or more")
 
     def draw(self, key: DrawKey, before: ViewParameters) -> ViewParameters:
@@ -289,7 +290,7 @@ class Rotation:
 
     Raises
     ------
-    ValueError : another axis
+    ValueError : another axis, or an angle that is not finite
     """
 
     degrees: float = 30.0
@@ -298,6 +299,8 @@ class Rotation:
     def __post_init__(self) -> None:
         if self.axis not in ("x", "y", "z", "random"):
             raise ValueError(f"rotation: axis {self.axis!r}, expected x, y, z or random")
+        if not np.isfinite(self.degrees):
+            raise ValueError(f"rotation: {self.degrees} degrees, expected a finite number")
 
     def draw(self, key: DrawKey, before: ViewParameters) -> ViewParameters:
         u = key.uniforms(3)
@@ -449,5 +452,6 @@ def augment(
     below = position.astype(np.int64)
     above = np.minimum(below + 1, parameters.length[0] - 1)
     start = parameters.start[0]
-    present = sequence.present[start + below] | sequence.present[start + above]
+    weighs = (position > below)[:, None]  # a neighbour without weight makes nobody present
+    present = sequence.present[start + below] | (sequence.present[start + above] & weighs)
     return replace(sequence, joints=views[0], present=present, tracks=None), parameters

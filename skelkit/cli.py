@@ -227,7 +227,7 @@ def preview(
     file: Path, sample: str, augmentations: tuple[str, ...], seed: int, out: Path, as_json: bool
 ) -> None:
     """Show a sequence before and after augmentation, moving."""
-    from skelkit.preview import parameter_lines, write_preview
+    from skelkit.preview import drawn_lines, write_preview
     from skelkit.store import Store
 
     with Store(file) as store:
@@ -243,12 +243,11 @@ def preview(
             class_name=store.class_name(sequence.label),
             recipe=store.recipe["name"],
         )
-        layout = store.layout
     if as_json:
         click.echo(json.dumps({"out": str(out), "seed": seed, "parameters": drawn}))
         return
     click.echo(f"{out}: {sample}, seed {seed}")
-    for line in parameter_lines(drawn, layout):
+    for line in drawn_lines(drawn):
         click.echo(f"  {line}")
 
 

@@ -10,7 +10,8 @@ Joints = NDArray[np.float32]
 
 def uniforms(seed: int, epoch: int, stream: int, sample: int, view: int, numbers: int) -> NDArray[np.float64]:
     """numpy's own generator, at the counter of one view."""
-    bits = np.random.Philox(key=[seed, epoch], counter=[0, stream, sample, view])
+    key, counter = np.array([seed, epoch], np.uint64), np.array([0, stream, sample, view], np.uint64)
+    bits = np.random.Philox(key=key, counter=counter)
     return np.random.Generator(bits).random(numbers)
 
 
