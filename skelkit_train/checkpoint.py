@@ -157,7 +157,7 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
 
 
 def load_latest(run: Path) -> Checkpoint:
-    """The newest checkpoint that is intact; a damaged newer one is warned of.
+    """The newest checkpoint that is intact; damaged newer ones are warned of.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def load_latest(run: Path) -> Checkpoint:
         try:
             return _load(path)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            warnings.warn(f"{path}: damaged, the one before it is used: {error}", stacklevel=2)
+            warnings.warn(f"{path}: damaged, and passed over: {error}", stacklevel=2)
     raise SkelkitError(f"{run}: no intact checkpoint in this folder; is it a run of skelkit-train pretrain?")
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,10 +33,20 @@ _device = click.option(
 )
 
 
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings are one line each, without their place in the source."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
+        yield
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="skelkit-train")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Contrastive pretraining on skeleton stores, and its evaluation."""
+    context.with_resource(_plain_warnings())
 
 
 @main.command()
@@ -48,7 +61,7 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0), help="Of everything random.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Any other setting.")
 @click.option("--resume", is_flag=True, help="Go on with the run where its last checkpoint is.")
-@click.option("--print-config", is_flag=True, help="Print the resolved settings as TOML, and do nothing.")
+@click.option("--print-config", is_flag=True, help="Print the resolved settings, and do nothing.")
 @_device
 @json_option
 @example("skelkit-train pretrain ntu60.h5 --protocol xsub --representations seq+graph -o runs/isc")
@@ -72,14 +85,16 @@ def pretrain(
     from skelkit_train.config import PRESETS, parse_setting, read_toml, resolve
 
     given = {name: value for name, value in flags.items() if value is not None}
+    begun = run / "config.toml" if run and resume else None
     resolved = resolve(
+        read_toml(begun) if begun and begun.exists() else {},
         PRESETS[preset] if preset else {},
         read_toml(config) if config else {},
         dict(parse_setting(text) for text in settings),
         given,
     )
     if print_config:
-        click.echo(resolved.to_toml(), nl=False)
+        click.echo(json.dumps(asdict(resolved)) + "\n" if as_json else resolved.to_toml(), nl=False)
         return
     if run is None:
         raise click.UsageError("Missing option '-o' / '--out'.")
@@ -127,7 +142,7 @@ def _evaluation_options(command: Command) -> Command:
 
 @evaluate.command()
 @click.option("--epochs", type=click.IntRange(1), default=80, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @_evaluation_options
 @example("skelkit-train eval linear runs/isc ntu60.h5 --protocol xsub")
 def linear(
@@ -192,6 +207,4 @@ def retrieval(
 
 
 def _echo(found: Any, as_json: bool) -> None:
-    from dataclasses import asdict
-
     click.echo(json.dumps(asdict(found)) if as_json else found.table())

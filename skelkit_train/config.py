@@ -6,6 +6,7 @@ Precedence: flag, then ``--config`` file, then preset, then the defaults below, 
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,16 @@ from skelkit.errors import InputError, SkelkitError
 __all__ = ["PRESETS", "PretrainConfig", "parse_setting", "read_toml", "resolve"]
 
 _REPRESENTATIONS = ("seq", "graph", "image")
+
+# From and to; the augmentations and the encoders check the rest.
+_RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("frames", "gru_hidden", "gru_layers", "embedding", "queue"), (1, math.inf)),
+    **dict.fromkeys(("batch_size", "epochs", "checkpoint_every"), (1, math.inf)),
+    **dict.fromkeys(("bodies", "learning_rate", "weight_decay"), (0, math.inf)),
+    **dict.fromkeys(("momentum", "hcn_dropout"), (0, 1)),
+    # Dropout is seeded by 64 bits: the seed, then the step.
+    "seed": (0, 2**32 - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -95,11 +106,15 @@ class PretrainConfig:
             )
         if self.optimizer not in ("sgd", "adamw"):
             raise SkelkitError(f"optimizer {self.optimizer!r}: expected sgd or adamw")
-        for field in ("frames", "gru_hidden", "gru_layers", "embedding", "queue", "batch_size", "epochs"):
-            if getattr(self, field) < 1:
-                raise SkelkitError(f"{field} is {getattr(self, field)}, expected 1 or more")
-        if self.seed < 0 or self.checkpoint_every < 1:
-            raise SkelkitError("seed must be 0 or more, and checkpoint_every 1 or more")
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SkelkitError(f"{name} is {value}, expected a finite number")
+            low, high = _RANGES.get(name, (-math.inf, math.inf))
+            if isinstance(value, int | float) and not low <= value <= high:
+                expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
+                raise SkelkitError(f"{name} is {value}, expected {expected}")
+        if self.temperature <= 0:
+            raise SkelkitError(f"temperature is {self.temperature}, expected more than 0")
         self.augmentation()
 
     @property
@@ -122,15 +137,17 @@ class PretrainConfig:
             }
             chosen = tuple(spatial[name] for name in self.spatial.split("+") if name)
             temporal = (Crop(self.crop_low, self.crop_high, self.crop_shortest), Resample(self.frames))
+            return Compose((*temporal, OneOf(chosen)) if chosen else temporal)
         except KeyError as error:
             raise SkelkitError(f"spatial augmentation {error}: expected {', '.join(spatial)}") from None
         except ValueError as error:
             raise SkelkitError(str(error)) from None
-        return Compose((*temporal, OneOf(chosen)) if chosen else temporal)
 
     def to_toml(self) -> str:
         """One line a field; `resolve` reads it back."""
-        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(self).items())
+        return "".join(
+            f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(self).items()
+        )
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -140,6 +157,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "crop_shortest": 16,
         "gru_hidden": 128,
         "gru_layers": 2,
+        "gru_direction": "bidirectional",
         "agcn_widths": (16, 16, 32, 32, 64),
         "hcn_channels": 16,
         "queue": 512,
@@ -182,7 +200,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     ------
     SkelkitError : no equals sign
     """
-    name, equals, value = text.partition("=")
+    name, equals, value = (part.strip() for part in text.partition("="))
     if not equals:
         raise SkelkitError(f"setting {text!r}: expected FIELD=VALUE as in momentum=0.99")
     try:

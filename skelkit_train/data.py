@@ -75,7 +75,11 @@ class Sequences:
         offset, bodies = self.offset[places], self.bodies[places]
         if self.resident is not None:
             return make_views_torch(self.resident, offset, bodies, parameters, max_bodies=self.max_bodies)
-        return torch.from_numpy(make_views(self.rows, offset, bodies, parameters, max_bodies=self.max_bodies))
+        threads = torch.get_num_threads()
+        views = make_views(self.rows, offset, bodies, parameters, max_bodies=self.max_bodies)
+        if torch.get_num_threads() != threads:  # numba's first loop sets OpenMP's number, which torch shares
+            torch.set_num_threads(threads)
+        return torch.from_numpy(views)
 
 
 def make_views_torch(

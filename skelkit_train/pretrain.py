@@ -2,7 +2,7 @@
 
 A run is a folder: ``config.toml``, ``metrics.jsonl`` with one line an epoch, and the checkpoints. Everything
 random follows from (seed, epoch, sample, view) or (seed, step), so that an interrupted run that goes on is
-the same, bit by bit on the CPU, as one that was never interrupted.
+the same, bit by bit on the CPU with as many threads, as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def pretrain(
         facts = DataFacts.of(store, config.bodies)
         places = store.part(config.protocol, train=True)
         sequences = Sequences.load(store, facts.bodies, device)
+    model = build_model(config, facts).to(device)
     before = _open_run(run, config, facts, resume)
 
-    model = build_model(config, facts).to(device)
     optimizer = _optimizer(model.query, config)
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), gamma=0.1)
     epoch = step = 0
@@ -94,10 +94,12 @@ def pretrain(
     augmentation = config.augmentation()
     steps = max(1, len(places) // config.batch_size)
     metrics: dict[str, Any] = _last_metrics(run)
-    bar = tqdm(total=config.epochs * steps, initial=epoch * steps, unit="step", disable=not progress)
+    bar = tqdm(
+        total=config.epochs * steps, initial=epoch * steps, unit="step", smoothing=0.05, disable=not progress
+    )
     model.train()
     with bar, _stop_signals() as stop, (run / "metrics.jsonl").open("a", encoding="utf-8") as log:
-        while epoch < config.epochs and not stop:
+        while epoch < config.epochs:
             began = time.perf_counter()
             totals = _Totals()
             for batch in batches(places, config.batch_size, config.seed, epoch):
@@ -117,10 +119,10 @@ def pretrain(
             scheduler.step()
             epoch += 1
             metrics = {"epoch": epoch, "step": step, **totals.means(), "learning_rate": learning_rate}
-            if not math.isfinite(metrics["loss"]):
+            if not (math.isfinite(metrics["loss"]) and _is_finite(model)):
                 raise SkelkitError(
-                    f"{run}: the loss is {metrics['loss']} in epoch {epoch}; the last checkpoint is intact, "
-                    "a lower learning_rate may help"
+                    f"{run}: in epoch {epoch} the loss or a weight stopped being a finite number; nothing of "
+                    "that epoch is saved; a lower learning_rate may help"
                 )
             seconds = time.perf_counter() - began
             metrics |= {
@@ -130,9 +132,12 @@ def pretrain(
             log.write(json.dumps(metrics) + "\n")
             log.flush()
             bar.set_description(totals.line(epoch - 1, config.epochs))
-            if epoch % config.checkpoint_every == 0 or epoch == config.epochs or stop:
+            stopping = bool(stop)  # asked once: a signal after this line is for the next epoch
+            if epoch % config.checkpoint_every == 0 or epoch == config.epochs or stopping:
                 state = model.state_dict(), optimizer.state_dict(), scheduler.state_dict()
                 save(run, Checkpoint(config, facts, epoch, step, *state))
+            if stopping:
+                break
     if epoch < config.epochs:
         raise SkelkitError(f"{run}: stopped after epoch {epoch}, which is saved; --resume goes on")
     return metrics
@@ -140,20 +145,19 @@ def pretrain(
 
 def _open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool) -> Checkpoint | None:
     """Make the run's folder, or find where to go on."""
+    before = None
     if run.exists() and any(run.iterdir() if run.is_dir() else [run]):
         if not resume:
             raise SkelkitError(f"{run}: exists already; --resume goes on with it, or give another folder")
         if any(run.glob("checkpoint-*.pt")):
             before = load_latest(run)
             _check_same(run, before, config, facts)
-            (run / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-            return before
     try:
         run.mkdir(parents=True, exist_ok=True)
         (run / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     except OSError as error:
         raise SkelkitError(f"{run}: cannot write there: {error.strerror}") from None
-    return None
+    return before
 
 
 def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: DataFacts) -> None:
@@ -162,7 +166,12 @@ def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: Da
     old, new = asdict(replace(before.config, epochs=config.epochs)), asdict(config)
     for name, value in new.items():
         if old[name] != value:
-            raise SkelkitError(f"{run}: was begun with {name} = {old[name]!r}, not {value!r}")
+            raise SkelkitError(
+                f"{run}: was begun with {name} = {old[name]!r}, not {value!r}; "
+                f"--config {run / 'config.toml'} gives its settings again"
+            )
+    if config.epochs < before.epoch:
+        raise SkelkitError(f"{run}: has {before.epoch} epochs already, more than {config.epochs}")
 
 
 def _keep_metrics(run: Path, epochs: int) -> None:
@@ -184,6 +193,11 @@ def _optimizer(query: nn.Module, config: PretrainConfig) -> torch.optim.Optimize
     return torch.optim.SGD(
         parameters, lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
     )
+
+
+def _is_finite(model: nn.Module) -> bool:
+    """Whether every weight, running statistic and queued key is a finite number."""
+    return bool(torch.stack([value.isfinite().all() for value in model.state_dict().values()]).all())
 
 
 class _Totals:

@@ -39,12 +39,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found; written into the run as ``eval-TASK-PROTOCOL.json``."""
+    """What an evaluation found; written into the run as ``eval-TASK-DATA-PROTOCOL[-REPRESENTATION].json``."""
 
     task: str
     run: str
     data: str
     protocol: str
+    representation: str | None
+    """None: all of the run's."""
     epoch: int
     """Of the checkpoint."""
     train: int
@@ -153,6 +155,7 @@ def _evaluate(
     return {
         "data": str(data),
         "protocol": protocol,
+        "representation": representation,
         "epoch": checkpoint.epoch,
         "train": len(train),
         "test": len(test),
@@ -164,7 +167,8 @@ def _evaluate(
 
 def _write(run: Path, task: str, found: dict[str, Any], settings: dict[str, Any]) -> Evaluation:
     evaluation = Evaluation(task=task, run=str(run), settings=settings, **found)
-    path = run / f"eval-{task}-{evaluation.protocol}.json"
+    what = [task, Path(evaluation.data).stem, evaluation.protocol, evaluation.representation]
+    path = run / f"eval-{'-'.join(part for part in what if part)}.json"
     temporary = path.with_suffix(".tmp")
     try:
         temporary.write_text(json.dumps(asdict(evaluation), indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,9 @@
-"""The golden arrays of the paper's own models, and the weights they were made with."""
+"""Golden arrays of the paper's own models and the weights they were made with; small stores and runs."""
 
 from __future__ import annotations
 
 import ast
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,114 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skelkit.datasets import Protocol
+from skelkit.normalise import RECIPES
+from skelkit.sequence import SkeletonSequence
+from skelkit.skeleton import load_layout
+from skelkit.store import Header, write_store
+from skelkit_train.config import PretrainConfig, resolve
+from skelkit_train.pretrain import pretrain
+
 Weights = Callable[[Iterable[str]], dict[str, Tensor]]
+MakeStore = Callable[..., Path]
+
+CPU = torch.device("cpu")
+TINY: Mapping[str, object] = {
+    "representations": "seq",
+    "frames": 16,
+    "crop_low": 0.5,
+    "crop_shortest": 8,
+    "gru_hidden": 8,
+    "gru_layers": 1,
+    "agcn_widths": [8, 16],
+    "hcn_channels": 4,
+    "embedding": 16,
+    "queue": 32,
+    "momentum": 0.9,
+    "optimizer": "adamw",
+    "learning_rate": 3e-3,
+    "batch_size": 8,
+    "epochs": 2,
+    "milestones": [2],
+    "checkpoint_every": 1,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """The models here are too small for several; and what a child process computes is the same to the bit."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def make_store() -> MakeStore:
+    """Writes a store of moving skeletons."""
+    return _make_store
+
+
+def _make_store(
+    path: Path, layout: str = "ntu25", classes: int = 4, repeats: int = 8, recipe: str = "raw", label: int = 0
+) -> Path:
+    """Each class bends its own joints at its own pace; frames from 1 on, one body and two by turns.
+
+    Protocol xsub: of 4 subjects, the first three train. ``label`` is added to every label.
+    """
+    skeleton = load_layout(layout)
+    rng = np.random.default_rng(7)
+    body = rng.normal(size=(skeleton.size, 3))
+    bends = rng.normal(size=(classes, skeleton.size, 3))
+    sequences = []
+    for action in range(classes):
+        for repeat in range(repeats):
+            frames = [1, 2, 70][repeat] if action == 0 and repeat < 3 else int(rng.integers(20, 60))
+            bodies = 1 + (action + repeat) % 2
+            time = np.arange(frames)[:, None, None, None] / 20
+            pose = body + bends[action] * (1 + 0.5 * np.sin((1 + action) * time + rng.uniform(0, 6)))
+            joints = pose + 0.3 * rng.normal(size=(1, bodies, 1, 3)) + 0.05 * rng.normal(size=(bodies, 1, 3))
+            sequences.append(
+                SkeletonSequence(
+                    joints.astype(np.float32),
+                    np.ones((frames, bodies), np.bool_),
+                    f"A{action:02}R{repeat:02}",
+                    action + label,
+                    {"subject": 1 + repeat % 4},
+                )
+            )
+    protocols = {"xsub": Protocol("subject", frozenset([1, 2, 3]))}
+    write_store(path, sequences, Header("made up", skeleton, RECIPES[recipe].describe(), (), protocols))
+    return path
+
+
+@pytest.fixture(scope="session")
+def ntu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 sequences, 24 of them for training."""
+    return _make_store(tmp_path_factory.mktemp("store") / "ntu.h5")
+
+
+@pytest.fixture(scope="session")
+def kinect(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _make_store(tmp_path_factory.mktemp("store") / "kinect.h5", layout="kinect20")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., PretrainConfig]:
+    """A configuration that trains in a moment; some fields can be given."""
+    return lambda **fields: resolve(TINY, fields)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, ntu: Path) -> Path:
+    """Three epochs of seq+graph on `ntu`, checkpoints after the last two. Not to be written into."""
+    folder = tmp_path_factory.mktemp("runs") / "isc"
+    config = resolve(TINY, {"representations": "seq+graph", "epochs": 3})
+    pretrain(ntu, folder, config, device=CPU, progress=False)
+    return folder
+
+
+@pytest.fixture
+def own_run(run: Path, tmp_path: Path) -> Path:
+    """A copy of `run` to write into."""
+    return Path(shutil.copytree(run, tmp_path / "isc"))
 
 
 @pytest.fixture(scope="session")

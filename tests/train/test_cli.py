@@ -1,0 +1,239 @@
+"""The command says what it can do, prints what was asked for and nothing else, and fails in one line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from skelkit_train.checkpoint import load_latest
+from skelkit_train.cli import PRESET_NAMES, REPRESENTATION_NAMES, main
+from skelkit_train.config import PRESETS, PretrainConfig, read_toml, resolve
+from skelkit_train.encoders import ENCODERS
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="skelkit-train")
+
+
+def fails(*arguments, code=1):
+    """The one line that a failing command prints."""
+    result = invoke(*arguments)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("Error: ")
+    if code == 1:
+        assert result.stderr.count("\n") == 1
+    return line
+
+
+def commands(command, words=()):
+    """Every command by its words."""
+    if isinstance(command, click.Group):
+        for name, part in command.commands.items():
+            yield from commands(part, (*words, name))
+    else:
+        yield words, command
+
+
+COMMANDS = dict(commands(main))
+
+
+@pytest.fixture
+def settings(tmp_path, tiny):
+    """A --config file with small settings."""
+    file = tmp_path / "settings.toml"
+    file.write_text(tiny().to_toml())
+    return file
+
+
+# Help
+
+
+def test_commands_are_those_of_the_contract():
+    assert set(COMMANDS) == {("pretrain",), ("eval", "linear"), ("eval", "retrieval")}
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_has_an_example_that_is_a_valid_command(words):
+    result = invoke(*words, "--help")
+    assert result.exit_code == 0
+    before, _, example = result.output.partition("Example:\n")
+    assert COMMANDS[words].help.splitlines()[0] in before
+    example = example.strip().splitlines()[0].strip()
+    assert example.startswith(" ".join(["skelkit-train", *words]))
+    given = shlex.split(example)[1 + len(words) :]
+    context = COMMANDS[words].make_context(words[-1], given)
+    assert str(context.params["run"]) == "runs/isc"
+    for option in COMMANDS[words].params:
+        if isinstance(option, click.Option):
+            assert max(option.opts, key=len) in result.output
+
+
+def test_groups_list_their_commands():
+    assert "Evaluate a run" in invoke("--help").output
+    assert "linear" in invoke("eval", "-h").output
+    assert invoke("--version").output.startswith("skelkit-train, version ")
+
+
+def test_choices_are_those_of_the_modules():
+    assert set(PRESET_NAMES) == set(PRESETS)
+    assert set(REPRESENTATION_NAMES) == set(ENCODERS)
+
+
+def test_help_does_not_wait_for_torch():
+    code = (
+        "import sys; from skelkit_train.cli import main; main(['pretrain', '--help'], standalone_mode=False);"
+        "print(sorted({'torch', 'numba', 'h5py', 'scipy'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+# Settings
+
+
+def test_flag_wins_over_file_over_preset_over_default(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('epochs = 5\nbatch_size = 6\nmomentum = 0.5\nprotocol = "xview"\n')
+    flags = ["--preset", "small", "--config", file, "--epochs", 7, "--set", "momentum=0.25"]
+    result = invoke("pretrain", "none.h5", *flags, "--representations", "seq+image", "--print-config")
+    assert result.exit_code == 0
+    (tmp_path / "printed.toml").write_text(result.stdout)
+    config = resolve(read_toml(tmp_path / "printed.toml"))
+    assert (config.epochs, config.momentum, config.representations) == (7, 0.25, "seq+image")
+    assert (config.batch_size, config.protocol) == (6, "xview")
+    assert (config.queue, config.optimizer) == (PRESETS["small"]["queue"], "adamw")
+    assert (config.temperature, config.seed) == (0.07, 0)
+
+
+def test_flag_wins_over_set():
+    printed = invoke("pretrain", "none.h5", "--set", "seed=3", "--seed", 4, "--print-config", "--json")
+    assert json.loads(printed.stdout)["seed"] == 4
+
+
+def test_print_config_without_anything_is_the_papers(tmp_path):
+    assert invoke("pretrain", "none.h5", "--print-config").stdout == PretrainConfig().to_toml()
+    invoke("pretrain", "none.h5", "--print-config", "-o", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# The chain
+
+
+def test_pretrain_resume_and_both_evaluations(ntu, settings, tmp_path):
+    run = tmp_path / "run"
+    given = ["pretrain", ntu, "--config", settings, "-o", run, "--device", "cpu"]
+    result = invoke(*given)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{run}: 2 epochs, loss ")
+    assert "epoch 2/2" in result.stderr
+    assert load_latest(run).epoch == 2
+
+    # Its own settings hold without being given again.
+    result = invoke("pretrain", ntu, "-o", run, "--device", "cpu", "--resume", "--epochs", 3, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert found == {"run": str(run), **last}
+    assert found["epoch"] == 3
+
+    for words, settings_of_it in (
+        (["linear", "--epochs", 2, "--seed", 5], {"epochs": 2, "seed": 5}),
+        (["retrieval", "-k", 3], {"k": 3}),
+    ):
+        result = invoke("eval", *words, run, ntu, "--protocol", "xsub", "--device", "cpu", "--json")
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        assert found == json.loads((run / f"eval-{words[0]}-{ntu.stem}-xsub.json").read_text())
+        assert settings_of_it.items() <= found["settings"].items()
+        assert len(found["rows"]) == 3
+
+
+def test_table_is_for_people(own_run, ntu):
+    options = ["--protocol", "xsub", "--representation", "graph", "--no-baselines", "--device", "cpu"]
+    result = invoke("eval", "retrieval", own_run, ntu, *options)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "retrieval, xsub: 24 train, 8 test, checkpoint after 3 epochs"
+    assert [line.split()[0] for line in lines[1:]] == ["top-1", "pretrained", "chance"]
+    assert result.stderr == ""
+
+
+# Failing
+
+
+def test_wrong_usage_is_exit_code_2(ntu, tmp_path):
+    assert "Missing option '-o'" in fails("pretrain", ntu, code=2)
+    assert "Missing argument 'DATA'" in fails("pretrain", code=2)
+    assert "'--preset'" in fails("pretrain", ntu, "--preset", "big", code=2)
+    assert "'--epochs'" in fails("pretrain", ntu, "--epochs", "0", code=2)
+    assert "'--protocol'" in fails("eval", "linear", tmp_path, ntu, code=2)
+    assert "'--representation'" in fails(
+        "eval", "linear", tmp_path, ntu, "--protocol", "xsub", "--representation", "seq+graph", code=2
+    )
+    assert "'-k'" in fails("eval", "retrieval", tmp_path, ntu, "--protocol", "xsub", "-k", "0", code=2)
+
+
+def test_what_a_user_can_mend_is_one_line_and_exit_code_1(ntu, own_run, settings, tmp_path):
+    run = tmp_path / "run"
+    assert "no setting 'momentun'; did you mean momentum?" in fails(
+        "pretrain", ntu, "-o", run, "--set", "momentun=1"
+    )
+    assert "expected FIELD=VALUE" in fails("pretrain", ntu, "-o", run, "--set", "momentum")
+    assert "crop: shares 0.9 to 0.5" in fails(
+        "pretrain", ntu, "-o", run, "--set", "crop_low=0.9", "--set", "crop_high=0.5"
+    )
+    assert "expected seq, graph, image" in fails("pretrain", ntu, "-o", run, "--representations", "pixels")
+    assert "seed is 99999999999" in fails("pretrain", ntu, "-o", run, "--seed", "99999999999")
+    assert "cannot be read" in fails("pretrain", ntu, "-o", run, "--config", tmp_path / "none.toml")
+    assert "no such file" in fails("pretrain", tmp_path / "none.h5", "--config", settings, "-o", run)
+    assert "no protocol 'xset'; it has xsub" in fails(
+        "pretrain", ntu, "--config", settings, "-o", run, "--protocol", "xset"
+    )
+    assert "exists already; --resume" in fails("pretrain", ntu, "--config", settings, "-o", own_run)
+    assert "is it a run of skelkit-train pretrain?" in fails(
+        "eval", "linear", tmp_path, ntu, "--protocol", "xsub"
+    )
+    assert not run.exists()
+
+
+def test_interruption_is_one_line(ntu, settings, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skelkit_train.pretrain.build_model", interrupted)
+    assert fails("pretrain", ntu, "--config", settings, "-o", tmp_path / "run") == "Error: interrupted"
+
+
+def test_loss_that_diverges_is_one_line_after_the_progress(ntu, settings, tmp_path):
+    options = ["--config", settings, "--set", "optimizer=sgd", "--set", "learning_rate=1e30"]
+    result = invoke("pretrain", ntu, *options, "-o", tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "lower learning_rate may help" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.filterwarnings("default:.*damaged")
+def test_damaged_checkpoint_is_warned_of_in_one_line_on_standard_error(own_run, ntu):
+    newest = own_run / "checkpoint-000003.pt"
+    newest.write_bytes(b"")
+    result = invoke("eval", "retrieval", own_run, ntu, "--protocol", "xsub", "--device", "cpu", "--json")
+    assert json.loads(result.stdout)["epoch"] == 2
+    assert result.stderr == f"Warning: {newest}: damaged, and passed over: its SHA-256 is another\n"
+
+
+def test_printed_configuration_is_that_of_the_run(ntu, settings, tmp_path):
+    given = ["pretrain", ntu, "--config", settings, "--seed", 3, "-o", tmp_path / "run", "--device", "cpu"]
+    printed = json.loads(invoke(*given, "--print-config", "--json").stdout)
+    assert invoke(*given).exit_code == 0
+    assert resolve(printed) == load_latest(tmp_path / "run").config
+    assert asdict(resolve(read_toml(tmp_path / "run" / "config.toml")))["seed"] == 3
