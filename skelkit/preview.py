@@ -14,11 +14,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit.augment import AUGMENTATIONS, ViewParameters, augment
+from skelkit.augment import AUGMENTATIONS, augment
 from skelkit.drawing import COLOURS, PITCH, YAW, Panel, Stage, contact_sheet, film, set_stage
 from skelkit.errors import SkelkitError
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
+from skelkit.views import ViewParameters
 
 __all__ = ["FORMATS", "drawn_lines", "write_preview"]
 

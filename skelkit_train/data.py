@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skelkit.augment import DrawKey, Transform, ViewParameters, identity, make_views
+from skelkit.augment import Transform
 from skelkit.store import Store
+from skelkit.views import DrawKey, ViewParameters, identity, make_views
 
 __all__ = ["Sequences", "batches", "make_views_torch"]
 

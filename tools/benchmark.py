@@ -19,11 +19,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import naive
 import numpy as np
 
-from skelkit.augment import ISC, DrawKey, identity, make_views
+from skelkit.augment import ISC
 from skelkit.normalise import RECIPES
 from skelkit.readers import ntu
 from skelkit.skeleton import load_layout
 from skelkit.sources import list_files
+from skelkit.views import DrawKey, identity, make_views
 
 ROUNDS = 5
 LAYOUT = load_layout("ntu25")

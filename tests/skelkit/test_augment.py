@@ -18,19 +18,16 @@ from skelkit.augment import (
     CentreCrop,
     Compose,
     Crop,
-    DrawKey,
     JointJitter,
     OneOf,
     Resample,
     Rotation,
     Shear,
     Transform,
-    ViewParameters,
     augment,
-    identity,
-    make_views,
 )
 from skelkit.sequence import SkeletonSequence
+from skelkit.views import DrawKey, ViewParameters, identity, make_views
 
 V = 25
 KNOWN = [

@@ -9,21 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from skelkit.augment import (
-    ISC,
-    CentreCrop,
-    Compose,
-    Crop,
-    DrawKey,
-    JointJitter,
-    OneOf,
-    Resample,
-    Rotation,
-    Shear,
-    identity,
-    make_views,
-)
+from skelkit.augment import ISC, CentreCrop, Compose, Crop, JointJitter, OneOf, Resample, Rotation, Shear
 from skelkit.store import Store
+from skelkit.views import DrawKey, identity, make_views
 from skelkit_train.data import Sequences, batches, make_views_torch
 
 CPU = torch.device("cpu")

@@ -12,9 +12,9 @@ import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from skelkit.augment import DrawKey, identity
 from skelkit.errors import SkelkitError, StoreError
 from skelkit.store import Store
+from skelkit.views import DrawKey, identity
 from skelkit_train.checkpoint import build_model, load_latest
 from skelkit_train.data import Sequences
 from skelkit_train.evaluate import tasks
