@@ -16,9 +16,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from itertools import islice
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from skelkit.datasets import DATASETS
@@ -85,6 +86,8 @@ def convert(
     files, ignored = list_files(sources, DATASETS[dataset].suffix)
     files, twins = _without_twins(files)
     with Journal(out, Job(dataset, recipe), files, fresh) as journal:
+        if stop_on_bad:
+            _stop([row for block in journal.blocks for row in block["quarantined"]] + twins)
         _convert_files(journal, files, workers, stop_on_bad, progress)
         excluded = [row for block in journal.blocks for row in block["excluded"]]
         quarantined = [row for block in journal.blocks for row in block["quarantined"]] + twins
@@ -117,25 +120,28 @@ def _without_twins(files: list[RawFile]) -> tuple[list[RawFile], list[dict[str, 
     first: dict[str, RawFile] = {}
     twins = []
     for file in files:
-        if file.name in first:
-            reason = f"the name occurs twice; {first[file.name].where} is taken"
+        taken = first.setdefault(PurePath(file.name).stem, file)
+        if taken is not file:
+            reason = f"the name occurs twice; {taken.where} is taken"
             twins.append({"file": file.where, "line": None, "reason": reason})
-        else:
-            first[file.name] = file
     return list(first.values()), twins
 
 
 def _convert_files(
     journal: Journal, files: list[RawFile], workers: int, stop_on_bad: bool, progress: bool
 ) -> None:
-    name = f"converting {journal.job.dataset}"
-    with tqdm(total=len(files), unit="file", disable=not progress, desc=name) as bar:
-        bar.update(journal.files_done)
-        for block in _blocks(files[journal.files_done :], journal.job, workers):
-            if stop_on_bad and block.quarantined:
-                raise InputError(**block.quarantined[0])
+    name, done = f"converting {journal.job.dataset}", journal.files_done
+    with tqdm(total=len(files), initial=done, unit="file", disable=not progress, desc=name) as bar:
+        for block in _blocks(files[done:], journal.job, workers):
+            if stop_on_bad:
+                _stop(block.quarantined)
             journal.append(block)
             bar.update(min(BLOCK_FILES, len(files) - bar.n))
+
+
+def _stop(quarantined: list[dict[str, Any]]) -> None:
+    if quarantined:
+        raise InputError(**quarantined[0])
 
 
 def _write(
@@ -198,7 +204,13 @@ def convert_block(files: list[RawFile], job: Job) -> Block:
             continue
         reason = known.why_excluded(sequence.name, sequence.label, sequence.columns)
         if reason is None:
-            sequence = recipe.apply(sequence, layout)
+            try:
+                with np.errstate(all="ignore"):
+                    sequence = recipe.apply(sequence, layout)
+            except ValueError as error:  # coordinates so large that a difference of two is infinite
+                reason = f"cannot be normalised: {error}"
+                block.quarantined.append({"file": file.where, "line": None, "reason": reason})
+                continue
             if not sequence.present.any():
                 reason = "nobody in any frame"
         if reason is not None:
@@ -219,5 +231,9 @@ def convert_block(files: list[RawFile], job: Job) -> Block:
 
 def _write_report(report: Report, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SkelkitError(f"{path}: cannot write the report: {error.strerror}") from None

@@ -85,6 +85,10 @@ DATASETS: Mapping[str, Dataset] = {
 }
 
 
+_MOST_VALUES = 100_000
+"""In one range of a protocol."""
+
+
 def parse_protocol(text: str) -> tuple[str, Protocol]:
     """``NAME=COLUMN:VALUES``, the values that train: numbers and ranges, with commas.
 
@@ -111,4 +115,7 @@ def parse_protocol(text: str) -> tuple[str, Protocol]:
 def _numbers(parts: Iterable[str]) -> Iterable[int]:
     for part in parts:
         first, dash, last = part.partition("-")
-        yield from range(int(first), int(last if dash else first) + 1)
+        numbers = range(int(first), int(last if dash else first) + 1)
+        if not 0 < len(numbers) <= _MOST_VALUES:
+            raise ValueError
+        yield from numbers

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
@@ -19,7 +20,6 @@ from skelkit.errors import SkelkitError
 from skelkit.normalise import RECIPES
 from skelkit.sequence import SkeletonSequence
 from skelkit.sources import RawFile
-from skelkit.store import sequence_crc32
 
 __all__ = ["BLOCK_FILES", "Block", "Job", "Journal"]
 
@@ -56,8 +56,6 @@ class Journal:
         self.job = job
         self.folder = self.folder_of(out)
         self.blocks: list[dict[str, Any]] = []
-        if fresh:
-            self.remove()
         inputs = json.dumps([(file.name, file.size, file.stamp) for file in files])
         self.first = {
             "version": __version__,
@@ -72,10 +70,10 @@ class Journal:
             self.log = self.stack.enter_context((self.folder / "journal").open("a+b"))
             self.rows = self.stack.enter_context((self.folder / "rows").open("a+b"))
         except OSError as error:
-            self.stack.close()
+            self.close()
             raise SkelkitError(f"{out}: cannot write there: {error.strerror}") from None
         self._lock()
-        self._take_up()
+        self._take_up(fresh)
 
     @staticmethod
     def folder_of(out: Path) -> Path:
@@ -90,14 +88,14 @@ class Journal:
         try:
             fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self.stack.close()
+            self.close()
             raise SkelkitError(f"{self.folder}: another conversion is writing this store") from None
 
-    def _take_up(self) -> None:
+    def _take_up(self, fresh: bool) -> None:
         self.log.seek(0)
         lines = self.log.read().split(b"\n")[:-1]
         good, end = 0, 0
-        if lines and _parse(lines[0]) == self.first:
+        if lines and not fresh and _parse(lines[0]) == self.first:
             good = len(lines[0]) + 1
             self.rows.seek(0)
             for line in lines[1:]:
@@ -116,20 +114,23 @@ class Journal:
         return min(len(self.blocks) * BLOCK_FILES, self.total)
 
     def append(self, block: Block) -> None:
-        try:
-            self.rows.write(b"".join(block.rows))
-            self.rows.flush()
-            record = {k: getattr(block, k) for k in ("entries", "excluded", "quarantined")}
-            self._write_line(record)
-        except OSError as error:
-            raise SkelkitError(
-                f"{self.folder}: cannot write: {error.strerror}; the same command takes up from here"
-            ) from None
+        record = {k: getattr(block, k) for k in ("entries", "excluded", "quarantined")}
+        self._write(self.rows, b"".join(block.rows))
+        self._write_line(record)
         self.blocks.append(record)
 
     def _write_line(self, value: dict[str, Any]) -> None:
-        self.log.write(json.dumps(value).encode() + b"\n")
-        self.log.flush()
+        self._write(self.log, json.dumps(value).encode() + b"\n")
+
+    def _write(self, file: IO[bytes], data: bytes) -> None:
+        try:
+            file.write(data)
+            file.flush()
+        except OSError as error:
+            self.close()
+            raise SkelkitError(
+                f"{self.folder}: cannot write: {error.strerror}; the same command takes up from here"
+            ) from None
 
     def entries(self) -> list[dict[str, Any]]:
         return [entry for block in self.blocks for entry in block["entries"]]
@@ -152,7 +153,11 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stack.close()
+        self.close()
+
+    def close(self) -> None:
+        with suppress(OSError):  # bytes that the disk refused once are refused again
+            self.stack.close()
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -164,11 +169,12 @@ def _read(rows: IO[bytes], entry: dict[str, Any]) -> SkeletonSequence | None:
     data = rows.read(frames * bodies * (joints * 12 + 1))
     if len(data) < frames * bodies * (joints * 12 + 1):
         return None
+    if zlib.crc32(data) != entry["crc32"]:
+        return None
     split = len(data) - frames * bodies
     coordinates: NDArray[np.float32] = np.frombuffer(data[:split], np.float32).reshape(entry["shape"])
     present = np.frombuffer(data[split:], np.bool_).reshape(frames, bodies)
-    sequence = SkeletonSequence(coordinates, present, entry["name"], entry["label"], entry["columns"])
-    return sequence if sequence_crc32(sequence) == entry["crc32"] else None
+    return SkeletonSequence(coordinates, present, entry["name"], entry["label"], entry["columns"])
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

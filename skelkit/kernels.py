@@ -265,8 +265,8 @@ def scan_ntu(
     ``float()``; result: status, line (from 1), byte, what was being read, its value, T, R, hard numbers
     (which may be more than H).
 
-    T must be at most ``len(bodies)``, and there must be rows enough: `skelkit.readers.ntu` gives both from
-    the file's size.
+    ``bodies`` and the rows must be long enough for all that the file can hold: `skelkit.readers.ntu` takes
+    both from its size.
     """
     line = 1
     rows = 0
@@ -274,7 +274,7 @@ def scan_ntu(
     reading = FRAME_COUNT
     frames, at, status = _scan_count(data, 0)
     value = frames
-    if status == OK and (frames < 0 or frames > bodies.size):
+    if status == OK and frames < 0:
         status = OUT_OF_RANGE
     frame = 0
     while status == OK and frame < frames:
@@ -284,7 +284,7 @@ def scan_ntu(
         value = count
         if status == OK and count < 0:
             status = OUT_OF_RANGE
-        if status == OK:
+        if status == OK and frame < bodies.size:
             bodies[frame] = count
         body = 0
         while status == OK and body < count:

@@ -49,6 +49,11 @@ def describe_store(store: Store) -> tuple[dict[str, Any], str]:
     return facts, "\n".join(lines)
 
 
+def _extent(joints: Any) -> Any:
+    """(3,) metres; zero for a body that is never there."""
+    return np.ptp(joints.reshape(-1, 3), axis=0) if joints.size else np.zeros(3)
+
+
 def _spread(frames: Any) -> dict[str, float]:
     return {
         "least": int(frames.min()),
@@ -74,7 +79,7 @@ def describe_sample(store: Store, name: str) -> tuple[dict[str, Any], str]:
         "class": store.class_name(sequence.label),
         "frames": sequence.frames,
         "bodies": [
-            {"present": int(here.sum()), "extent": np.ptp(joints[here].reshape(-1, 3), axis=0).tolist()}
+            {"present": int(here.sum()), "extent": _extent(joints[here]).tolist()}
             for joints, here in zip(sequence.joints.swapaxes(0, 1), sequence.present.T, strict=True)
         ],
         "columns": dict(sequence.columns),

@@ -104,6 +104,8 @@ def load_layout(name: str) -> JointLayout:
             text = Path(name).read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(name, f"cannot read the joint layout: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InputError(name, "not a joint layout: it is no UTF-8 text") from None
     else:
         raise InputError(name, f"no such joint layout; expected {', '.join(LAYOUTS)} or a .toml file")
     try:

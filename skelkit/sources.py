@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zlib import error as zlib_error
 
@@ -33,7 +34,7 @@ class RawFile:
     @property
     def name(self) -> str:
         """The bare file name, without any folder."""
-        return PurePosixPath(self.member).name if self.member else self.path.name
+        return PurePosixPath(self.member.replace("\\", "/")).name if self.member else self.path.name
 
     @property
     def where(self) -> str:
@@ -53,20 +54,24 @@ class RawFile:
             if self.member is None:
                 return self.path.read_bytes()
             return _open_archive(self.path).read(self.member)
-        except (zipfile.BadZipFile, zlib_error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib_error, LZMAError, EOFError) as error:
             raise InputError(self.where, f"damaged in its archive: {error}") from None
-        except RuntimeError as error:  # zipfile's answer to an encrypted member
+        except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:  # Runtime: encrypted
             raise InputError(self.where, f"cannot be read: {error}") from None
-        except (OSError, NotImplementedError) as error:
-            raise InputError(self.where, f"cannot be read: {error}") from None
+
+
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    try:
+        status = path.stat()
+        return _open_version(path, status.st_mtime_ns, status.st_size)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
+        raise InputError(str(path), f"not a readable zip archive: {error}") from None
 
 
 @lru_cache(maxsize=4)
-def _open_archive(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(str(path), f"not a readable zip archive: {error}") from None
+def _open_version(path: Path, _stamp: int, _size: int) -> zipfile.ZipFile:
+    """Opened once, however many members are read; an archive that was replaced is opened again."""
+    return zipfile.ZipFile(path)
 
 
 def list_files(sources: Iterable[Path], suffix: str) -> tuple[list[RawFile], list[str]]:
@@ -86,11 +91,11 @@ def list_files(sources: Iterable[Path], suffix: str) -> tuple[list[RawFile], lis
     for source in sources:
         if not source.exists():
             raise SkelkitError(f"{source}: no such file or folder")
-        if source.is_file() and source.suffix != ".zip":
+        if source.is_file() and source.suffix.lower() != ".zip":
             taken.append(_on_disk(source))
             continue
         for file in _in_folder(source) if source.is_dir() else _in_archive(source):
-            if file.name.startswith((".", "__MACOSX")):
+            if file.name.startswith("."):
                 continue
             if PurePosixPath(file.name).suffix.lower() == suffix:
                 taken.append(file)
@@ -112,4 +117,8 @@ def _in_folder(folder: Path) -> list[RawFile]:
 
 def _in_archive(path: Path) -> list[RawFile]:
     members = _open_archive(path).infolist()
-    return [RawFile(path, m.filename, m.file_size, m.CRC) for m in members if not m.is_dir()]
+    return [
+        RawFile(path, m.filename, m.file_size, m.CRC)
+        for m in members
+        if not (m.is_dir() or m.filename.startswith("__MACOSX/"))
+    ]

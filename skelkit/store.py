@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import platform
@@ -88,8 +89,10 @@ def write_store(path: Path, sequences: Iterable[SkeletonSequence], header: Heade
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        with h5py.File(temporary, "w", userblock_size=_USER_BLOCK) as file:
-            content_hash = _write(file, sequences, header)
+        with _Disk(temporary, "w+") as disk:
+            with h5py.File(disk, "w", userblock_size=_USER_BLOCK) as file:
+                content_hash = _write(file, disk.while_good(sequences), header)
+            disk.check()
         _seal(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
@@ -133,6 +136,37 @@ def _seal(path: Path) -> None:
         file.write(block)
         file.flush()
         os.fsync(file.fileno())
+
+
+class _Disk(io.FileIO):
+    """HDF5 crashes where a write fails, as on a full disk: it is told that all is well, and we ask."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        try:
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = error
+            return size or 0
+
+    def check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def while_good(self, sequences: Iterable[SkeletonSequence]) -> Iterator[SkeletonSequence]:
+        for sequence in sequences:
+            self.check()
+            yield sequence
 
 
 class _Rows:
@@ -190,13 +224,18 @@ def _write(file: h5py.File, sequences: Iterable[SkeletonSequence], header: Heade
     joints.flush()
     present.flush()
     _write_tables(file, index, columns, header.protocols)
-    for name, value in _header_fields(header).items():
-        file.attrs[name] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    file.attrs["format"] = FORMAT
-    file.attrs["version"] = VERSION
     versions = {"skelkit": __version__, "h5py": h5py.__version__, "hdf5": h5py.version.hdf5_version}
-    file.attrs["writer"] = json.dumps({**versions, "python": platform.python_version()})
-    file.attrs["content_hash"] = hasher.hexdigest()
+    texts = {
+        "format": FORMAT,
+        **_header_fields(header),
+        "writer": {**versions, "python": platform.python_version()},
+        "content_hash": hasher.hexdigest(),
+    }
+    for name, value in texts.items():
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        # Of fixed length: HDF5 can crash on a damaged text of variable length.
+        file.attrs[name] = np.bytes_(text.encode())
+    file.attrs["version"] = VERSION
     return hasher.hexdigest()
 
 
@@ -275,7 +314,10 @@ class Store:
             raise StoreError(f"{path}: not an intact store: {error}") from None
 
     def _read_index(self) -> None:
-        attributes = self._file.attrs
+        attributes = {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in self._file.attrs.items()
+        }
         if attributes.get("format") != FORMAT:
             raise ValueError(f"its format is {attributes.get('format')!r}, expected {FORMAT!r}")
         if attributes["version"] != VERSION:
@@ -294,6 +336,9 @@ class Store:
         self.classes: tuple[str, ...] = tuple(json.loads(attributes["classes"]))
         self.recipe: dict[str, Any] = json.loads(attributes["recipe"])
         self.content_hash: str = attributes["content_hash"]
+        tables = [*index.values(), *self.columns.values(), *self.protocols.values()]
+        if len({len(table) for table in tables}) != 1:
+            raise ValueError("the columns of its index differ in length")
         self._places = {name: place for place, name in enumerate(self.names)}
 
     def _tables(self, group: str) -> dict[str, NDArray[Any]]:
@@ -315,6 +360,8 @@ class Store:
 
     def class_name(self, label: int) -> str:
         """The class's name where the dataset names it, else its number from 1."""
+        if label == _UNKNOWN:
+            return "unknown class"
         return self.classes[label] if 0 <= label < len(self.classes) else f"class {label + 1}"
 
     def place(self, name: str) -> int:
@@ -365,7 +412,7 @@ class Store:
                 int(self.label[place]),
                 {name: int(values[place]) for name, values in self.columns.items()},
             )
-        except (OSError, ValueError) as error:
+        except (KeyError, OSError, TypeError, ValueError) as error:
             raise StoreError(f"{self.path}: sequence {self.names[place]} is damaged: {error}") from None
         if sequence_crc32(sequence) != self._crc32[place]:
             raise StoreError(f"{self.path}: sequence {self.names[place]} is damaged: its checksum is wrong")
@@ -380,7 +427,7 @@ class Store:
         """
         try:
             joints: NDArray[np.float32] = self._file["joints"][...]
-        except OSError as error:
+        except (KeyError, OSError, TypeError) as error:
             raise StoreError(f"{self.path}: damaged: {error}") from None
         return joints
 

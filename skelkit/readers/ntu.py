@@ -28,8 +28,11 @@ from skelkit.sequence import SkeletonSequence
 
 __all__ = ["parse_name", "read"]
 
-_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
+_TOKEN = re.compile(rb"[^ \t\r\n]+")
 _LEAST_BODY_BYTES = 25 * 24 + 20 + 3
+_MOST_PLACES = 4_000_000
+"""Frames times bodies, 1.2 GB of joints: more than a day of one person."""
 _READING = {
     kernels.FRAME_COUNT: "the number of frames",
     kernels.BODY_COUNT: "the number of bodies in a frame",
@@ -49,7 +52,7 @@ def parse_name(file: str) -> tuple[str, dict[str, int]]:
     ------
     InputError : the name is not SsssCcccPpppRrrrAaaa
     """
-    name = re.split(r"[/\\!]", file)[-1].removesuffix(".skeleton")
+    name = re.sub(r"\.skeleton$", "", re.split(r"[/\\!]", file)[-1], flags=re.IGNORECASE)
     match = _NAME.fullmatch(name)
     numbers = [int(number) for number in match.groups()] if match else []
     if not numbers or 0 in numbers:
@@ -81,6 +84,8 @@ def read(data: bytes, file: str) -> SkeletonSequence:
         raise InputError(file, "the file is empty, expected the number of frames", 1)
     counts, tracks, rows = _scan(data, file)
     frames, most = len(counts), int(counts.max(initial=0))
+    if frames * most > _MOST_PLACES:
+        raise InputError(file, f"{frames} frames with up to {most} bodies are more than memory should hold")
     slot = np.arange(most)[None, :] < counts[:, None]
     joints = np.zeros((frames, most, kernels.NTU_JOINTS, 3), dtype=np.float32)
     ids = np.zeros((frames, most), dtype=np.int64)
@@ -107,17 +112,29 @@ def _scan(data: bytes, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64],
         hard = np.zeros((hards, 2), dtype=np.int64)
         kernels.scan_ntu(raw, bodies, tracks, joints, hard, result)
     for place, byte in hard[:hards]:
-        joints.reshape(-1)[place] = float(data[byte : byte + 400].split(maxsplit=1)[0])
-    joints = joints[:rows]
-    if not np.isfinite(joints).all():
-        raise InputError(file, "a coordinate is too large, expected metres")
-    return bodies[:frames], tracks[:rows], joints
+        with np.errstate(over="ignore"):
+            number = np.float32(float(_token(data, byte)))
+        if np.isinf(number):
+            line = data.count(b"\n", 0, byte) + 1
+            raise InputError(file, f"found {_shown(data, byte)} as a coordinate, expected metres", line)
+        joints.reshape(-1)[place] = number
+    return bodies[:frames], tracks[:rows], joints[:rows]
+
+
+def _token(data: bytes, at: int) -> bytes:
+    found = _TOKEN.match(data, at)
+    return found.group() if found else b""
+
+
+def _shown(data: bytes, at: int) -> str:
+    """What stands there, for people: quoted, and not too long."""
+    token = _token(data, at)
+    return repr(token[:40].decode("ascii", "replace")) if token else "nothing"
 
 
 def _explain(data: bytes, status: int, at: int, reading: int, value: int) -> str:
     expected = _READING[reading]
-    token = data[at : at + 40].split(maxsplit=1)[:1]
-    found = repr(token[0].decode("ascii", "replace")) if token else "nothing"
+    found = _shown(data, at)
     match status:
         case kernels.ENDS_EARLY:
             return f"the file ends here, expected {expected}"
@@ -134,7 +151,7 @@ def _explain(data: bytes, status: int, at: int, reading: int, value: int) -> str
         case kernels.TOO_MANY:
             return f"found more, from {found} on, than {expected}"
         case kernels.OUT_OF_RANGE if reading == kernels.FRAME_COUNT:
-            return f"found {value} frames, expected 0 to as many as the file has lines"
+            return f"found {value} frames, expected 0 or more"
         case kernels.OUT_OF_RANGE:
             return f"found {value}, expected {expected}"
         case _:

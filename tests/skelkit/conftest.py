@@ -1,0 +1,83 @@
+"""Real and golden data, which lie beside the checkout on developers' machines only, and tiny raw files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import naive
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+SHARED = Path(__file__).parents[3] / "shared"
+
+
+def _shared(*parts: str) -> Path:
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs ../shared/{'/'.join(parts)}, which is not on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ntu_data() -> Path:
+    """The folder of genuine NTU RGB+D files and lists."""
+    return _shared("data", "ntu")
+
+
+@pytest.fixture(scope="session")
+def nucla() -> Path:
+    return _shared("data", "nucla", "nucla.npz")
+
+
+@pytest.fixture(scope="session")
+def wmft() -> Path:
+    return _shared("data", "wmft", "wmft_10hz.npz")
+
+
+@pytest.fixture(scope="session")
+def real_files(ntu_data: Path) -> dict[str, bytes]:
+    """All 62 genuine files by their bare names."""
+    files = {}
+    for archive in sorted(ntu_data.glob("*.zip")):
+        with zipfile.ZipFile(archive) as members:
+            files.update({Path(m.filename).name: members.read(m) for m in members.infolist() if m.file_size})
+    assert len(files) == 62
+    return files
+
+
+@pytest.fixture(scope="session")
+def golden_isc() -> Mapping[str, NDArray[np.float32]]:
+    """By name what the paper's own code makes of the genuine files: (T, 2, 25, 3)."""
+    with np.load(_shared("golden", "normalised.npz")) as arrays:
+        ends = np.cumsum(arrays["isc_length"])
+        parts = np.split(arrays["isc_joints"], ends[:-1])
+        return dict(zip(arrays["isc_name"].tolist(), parts, strict=True))
+
+
+def raw_bytes(seed: int, frames: int = 3, bodies: int = 1, end: str = "\n") -> bytes:
+    """A .skeleton file of people that stand anywhere and move at random."""
+    joints = np.random.default_rng(seed).normal(0, 1, (frames, bodies, 25, 3)).round(6)
+    return naive.skeleton_text(
+        [[(2**56 + m, pose.tolist()) for m, pose in enumerate(frame)] for frame in joints], end
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny() -> bytes:
+    """One frame, one body: a file of 29 lines."""
+    return raw_bytes(0, frames=1)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A folder of 40 good files: 10 actions, 4 subjects, cameras in turn."""
+    folder = tmp_path / "raw" / "nturgb+d_skeletons"
+    folder.mkdir(parents=True)
+    for number in range(40):
+        action, subject = number % 10 + 1, number // 10 + 1
+        name = f"S001C{number % 3 + 1:03}P{subject:03}R001A{action:03}.skeleton"
+        (folder / name).write_bytes(raw_bytes(number, frames=2 + number % 3, bodies=1 + number % 2))
+    return folder

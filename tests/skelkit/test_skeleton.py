@@ -1,0 +1,129 @@
+"""skeleton and sequence: layouts as data, and the contract of the central type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelkit.errors import InputError
+from skelkit.sequence import SkeletonSequence
+from skelkit.skeleton import LAYOUTS, JointLayout, load_layout
+
+OWN = """
+joints = ["hip", "spine", "left", "right"]
+bones = [[0, 1], [2, 1], [3, 1]]
+mirror = [[2, 3]]
+centre = 1
+spine = [0, 1]
+shoulders = [3, 2]
+"""
+
+
+@pytest.mark.parametrize(("name", "joints"), [("ntu25", 25), ("kinect20", 20), ("coco17", 17)])
+def test_built_in_layouts_are_trees_with_a_left_and_a_right(name: str, joints: int) -> None:
+    layout = load_layout(name)
+    assert layout.size == joints
+    assert layout.name == name
+    groups = {joint: {joint} for joint in range(joints)}
+    for child, parent in layout.bones:
+        together = groups[child] | groups[parent]
+        groups.update(dict.fromkeys(together, together))
+    assert set(map(len, groups.values())) == {joints}, "every joint hangs together with all others"
+    for left, right in layout.mirror:
+        assert layout.joints[left].replace("left", "right") == layout.joints[right]
+    right, left = layout.shoulders
+    assert (left, right) in layout.mirror
+
+
+def test_every_built_in_layout_is_tested() -> None:
+    assert set(LAYOUTS) == {"ntu25", "kinect20", "coco17"}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_mirroring_twice_is_nothing(name: str) -> None:
+    other = load_layout(name).mirrored()
+    np.testing.assert_array_equal(other[other], np.arange(len(other)))
+    assert (other != np.arange(len(other))).sum() == 2 * len(load_layout(name).mirror)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_json_round_trip(name: str) -> None:
+    layout = load_layout(name)
+    assert JointLayout.from_json(layout.to_json()) == layout
+
+
+def test_a_layout_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "robot.toml"
+    path.write_text(OWN)
+    layout = load_layout(str(path))
+    assert (layout.name, layout.size, layout.centre) == ("robot", 4, 1)
+    assert layout.mirrored().tolist() == [0, 1, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (OWN.replace("centre = 1\n", ""), "lacks the key 'centre'"),
+        (OWN.replace("centre = 1", "centre = 4"), "joint 4 is outside 0..3"),
+        (OWN.replace("[2, 1]", "[-1, 1]"), "joint -1 is outside"),
+        (OWN.replace('"hip"', '"left"'), "names repeat"),
+        (OWN.replace("[2, 1]", "[2]"), "not a joint layout"),
+        (OWN.replace("spine = [0, 1]", "spine = 3"), "not a joint layout"),
+        (OWN + "=", "not a joint layout"),
+    ],
+)
+def test_a_wrong_layout_is_told_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said) as caught:
+        load_layout(str(path))
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_layout_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="not a joint layout"):
+        load_layout(str(path))
+
+
+@pytest.mark.parametrize(("name", "said"), [("ntu26", "expected ntu25"), ("absent.toml", "cannot read")])
+def test_a_layout_that_is_not_there(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_layout(name)
+
+
+def _sequence(**changed: object) -> SkeletonSequence:
+    fields: dict[str, object] = {
+        "joints": np.ones((3, 2, 4, 3), np.float32),
+        "present": np.ones((3, 2), np.bool_),
+        "name": "a",
+        "label": 0,
+    }
+    return SkeletonSequence(**{**fields, **changed})  # type: ignore[arg-type]
+
+
+def test_a_sequence_counts_frames_and_bodies() -> None:
+    assert (_sequence().frames, _sequence().bodies) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("joints", np.ones((3, 2, 4, 3)), "float64"),
+        ("joints", np.ones((3, 2, 4, 2), np.float32), r"expected float32 \(T, M, V, 3\)"),
+        ("joints", np.ones((3, 2, 3), np.float32), r"expected float32 \(T, M, V, 3\)"),
+        ("joints", np.full((3, 2, 4, 3), np.nan, np.float32), "not finite"),
+        ("joints", np.full((3, 2, 4, 3), np.inf, np.float32), "not finite"),
+        ("present", np.ones((3, 1), np.bool_), "present"),
+        ("present", np.ones((3, 2), np.uint8), "expected bool"),
+        ("present", np.zeros((3, 2), np.bool_), "marked absent"),
+        ("tracks", np.zeros((3, 1), np.int64), "tracks"),
+    ],
+)
+def test_the_contract_of_a_sequence(field: str, value: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        _sequence(**{field: value})

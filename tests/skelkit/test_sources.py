@@ -1,0 +1,179 @@
+"""sources: a folder, a .zip and a file, seen the same way; damaged archives told in one line."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from skelkit import sources
+from skelkit.errors import InputError, SkelkitError
+from skelkit.sources import list_files
+
+A, B = "S001C001P001R001A001.skeleton", "S001C001P001R001A002.skeleton"
+
+
+def _zip(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def _folder(path: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        path.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        path.joinpath(name).write_bytes(data)
+    return path
+
+
+def test_a_folder_a_zip_and_a_file_give_the_same(tmp_path: Path) -> None:
+    files = {f"deep/er/{B}": b"two", f"deep/{A}": b"one"}
+    folder, archive = _folder(tmp_path / "folder", files), _zip(tmp_path / "a.zip", files)
+    upper = _zip(tmp_path / "b.ZIP", files)
+    single = [folder / "deep" / A, folder / "deep" / "er" / B]
+    for given in ([folder], [archive], [upper], single, single[::-1]):
+        taken, passed = list_files(given, ".skeleton")
+        assert [(file.name, file.read(), file.size) for file in taken] == [(A, b"one", 3), (B, b"two", 3)]
+        assert passed == []
+
+
+def test_files_are_small_to_send_to_workers(tmp_path: Path) -> None:
+    (file,), _ = list_files([_zip(tmp_path / "a.zip", {A: b"x" * 9999})], ".skeleton")
+    sent = pickle.dumps(file)
+    assert len(sent) < 1000
+    assert pickle.loads(sent).read() == b"x" * 9999
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_others_are_passed_over_and_named_hidden_ones_are_not(tmp_path: Path, packed: bool) -> None:
+    files = {A: b"one", "readme.txt": b"", ".DS_Store": b"", f"__MACOSX/._{A}": b"fork", f"._{A}": b"fork"}
+    source = _zip(tmp_path / "a.zip", files) if packed else _folder(tmp_path / "folder", files)
+    taken, passed = list_files([source], ".skeleton")
+    assert [file.read() for file in taken] == [b"one"]
+    assert [where[-10:] for where in passed] == ["readme.txt"]
+
+
+def test_the_folder_that_macs_add_is_not_looked_at(tmp_path: Path) -> None:
+    taken, _ = list_files([_zip(tmp_path / "a.zip", {A: b"one", f"__MACOSX/{B}": b"fork"})], ".skeleton")
+    assert [file.name for file in taken] == [A]
+
+
+def test_a_hidden_folder_above_the_source_hides_nothing(tmp_path: Path) -> None:
+    taken, _ = list_files([_folder(tmp_path / ".cache", {A: b"one"})], ".skeleton")
+    assert [file.name for file in taken] == [A]
+
+
+def test_paths_in_an_archive_are_not_trusted(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    archive = _zip(inner / "a.zip", {f"../{A}": b"one", f"/etc/{B}": b"two", "..\\x\\S.skeleton": b"three"})
+    before = sorted(tmp_path.rglob("*"))
+    taken, _ = list_files([archive], ".skeleton")
+    assert {file.name: file.read() for file in taken} == {A: b"one", B: b"two", "S.skeleton": b"three"}
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_file_named_alone_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
+    path = _folder(tmp_path, {"odd.txt": b"x"}) / "odd.txt"
+    taken, passed = list_files([path], ".skeleton")
+    assert [file.path for file in taken] == [path]
+    assert passed == []
+
+
+@pytest.mark.parametrize("suffix", [".skeleton", ".SKELETON"])
+def test_the_suffix_in_any_case(tmp_path: Path, suffix: str) -> None:
+    taken, _ = list_files([_folder(tmp_path, {f"a{suffix}": b"x"})], ".skeleton")
+    assert len(taken) == 1
+
+
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SkelkitError, match=r"absent: no such file or folder"):
+        list_files([tmp_path / "absent"], ".skeleton")
+
+
+def test_no_file_at_all(tmp_path: Path) -> None:
+    with pytest.raises(SkelkitError, match=r"no \.skeleton file"):
+        list_files([_folder(tmp_path, {"a.txt": b""})], ".skeleton")
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"no archive", b"PK\x03\x04" + b"\0" * 99])
+def test_a_broken_archive_is_told_in_one_line(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.zip: not a readable zip archive") as caught:
+        list_files([path], ".skeleton")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cut_archive(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "a.zip", {A: b"one" * 100})
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(InputError, match="not a readable zip archive"):
+        list_files([path], ".skeleton")
+
+
+def test_a_damaged_member_is_named_the_others_are_read(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "a.zip", {A: b"one" * 100, B: b"two"}, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"oneoneone", b"oneOneone", 1))
+    bad, good = list_files([path], ".skeleton")[0]
+    with pytest.raises(InputError, match=rf"a\.zip!{A}: damaged in its archive: Bad CRC"):
+        bad.read()
+    assert good.read() == b"two"
+
+
+def test_an_encrypted_member(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "a.zip", {A: b"one"})
+    data = bytearray(path.read_bytes())
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    (file,), _ = list_files([path], ".skeleton")
+    with pytest.raises(InputError, match="encrypted"):
+        file.read()
+
+
+@pytest.mark.parametrize(
+    "compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_flipped_bit_anywhere_is_never_a_traceback(tmp_path: Path, compression: int) -> None:
+    members = {f"x/{A}": b"12345 67890 " * 20, "\xe9.skeleton": b"0\n"}
+    good = _zip(tmp_path / "good.zip", members, compression).read_bytes()
+    chance = random.Random(compression)
+    told = []
+    for number in range(300):
+        data = bytearray(good)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path = tmp_path / f"{number}.zip"
+        path.write_bytes(data)
+        try:
+            for file in list_files([path], ".skeleton")[0]:
+                file.read()
+        except SkelkitError as error:
+            told.append(str(error))
+    assert len(told) > 50
+    assert not any("\n" in text for text in told)
+
+
+def test_an_archive_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "a.zip", {A: b"old"})
+    assert list_files([path], ".skeleton")[0][0].read() == b"old"
+    _zip(path, {A: b"newer", B: b"new"})
+    assert [file.read() for file in list_files([path], ".skeleton")[0]] == [b"newer", b"new"]
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "LARGEST_FILE", 10)
+    (file,), _ = list_files([_zip(tmp_path / "a.zip", {A: b"\0" * 11})], ".skeleton")
+    with pytest.raises(InputError, match="11 bytes, expected at most 10"):
+        file.read()
+
+
+def test_a_file_that_went_away(tmp_path: Path) -> None:
+    (file,), _ = list_files([_folder(tmp_path, {A: b"one"})], ".skeleton")
+    (tmp_path / A).unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        file.read()

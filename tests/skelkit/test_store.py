@@ -1,0 +1,372 @@
+"""store: what goes in comes out, every flipped bit is found, nothing half-written is left."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from skelkit import store as store_module
+from skelkit.datasets import Protocol
+from skelkit.errors import SkelkitError, StoreError
+from skelkit.sequence import SkeletonSequence
+from skelkit.show import describe_sample, describe_store
+from skelkit.skeleton import JointLayout
+from skelkit.store import Header, Store, verify, write_store
+
+LAYOUT = JointLayout(
+    "own", ("hip", "spine", "left", "right"), ((0, 1), (2, 1), (3, 1)), ((2, 3),), 1, (0, 1), (3, 2)
+)
+PROTOCOLS = {"xview": Protocol("camera", frozenset([2, 3]))}
+HEADER = Header("own", LAYOUT, {"name": "raw", "steps": [{"step": "none"}]}, ("wave", "n\xfcll"), PROTOCOLS)
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> list[SkeletonSequence]:
+    made = []
+    for name in sorted(draw(st.sets(st.text("ABC#-0\xe9", min_size=1, max_size=6), min_size=1, max_size=6))):
+        shape = draw(st.integers(1, 9)), draw(st.integers(1, 3))
+        present = draw(arrays.arrays(np.bool_, shape))
+        joints = draw(
+            arrays.arrays(np.float32, (*shape, 4, 3), elements=st.floats(-(2.0**99), 2.0**99, width=32))
+        )
+        joints[~present] = 0
+        columns = {"camera": draw(st.integers(1, 3)), "subject": draw(st.integers(-(2**63), 2**63 - 1))}
+        made.append(SkeletonSequence(joints, present, name, draw(st.integers(-1, 5)), columns))
+    return made
+
+
+def some(count: int = 5, seed: int = 0) -> list[SkeletonSequence]:
+    chance = np.random.default_rng(seed)
+    return [
+        SkeletonSequence(
+            chance.normal(0, 1, (3 + n, 1 + n % 2, 4, 3)).astype(np.float32),
+            np.ones((3 + n, 1 + n % 2), np.bool_),
+            f"S{n:03}",
+            n % 3,
+            {"camera": n % 3 + 1, "subject": n},
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_store(tmp_path / "a.h5", some(), HEADER)
+    return tmp_path / "a.h5"
+
+
+def same(a: SkeletonSequence, b: SkeletonSequence) -> bool:
+    return (
+        a.joints.tobytes() == b.joints.tobytes()
+        and a.joints.shape == b.joints.shape
+        and a.present.tolist() == b.present.tolist()
+        and (a.name, a.label, dict(a.columns)) == (b.name, b.label, dict(b.columns))
+    )
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sequences())
+def test_round_trip(tmp_path: Path, given_: list[SkeletonSequence]) -> None:
+    out = tmp_path / "round.h5"
+    content = write_store(out, iter(given_), HEADER)
+    with Store(out) as store:
+        assert len(store) == len(given_)
+        assert all(map(same, store, given_))
+        assert (store.layout, store.classes, store.dataset) == (LAYOUT, HEADER.classes, "own")
+        assert (store.recipe, store.content_hash) == (HEADER.recipe, content)
+        assert store.protocols["xview"].tolist() == [int(s.columns["camera"] in (2, 3)) for s in given_]
+        rows = store.rows()
+        for n, sequence in enumerate(given_):
+            mine = rows[store.offset[n] : store.offset[n] + sequence.frames * sequence.bodies]
+            assert mine.tobytes() == sequence.joints.tobytes()
+    assert verify(out) == []
+
+
+def test_more_rows_than_a_block(tmp_path: Path) -> None:
+    frames = store_module._BLOCK_ROWS // 2 + 1
+    made = [
+        SkeletonSequence(
+            np.full((frames, 1, 4, 3), n + 1, np.float32),
+            np.ones((frames, 1), np.bool_),
+            f"S{n}",
+            0,
+            {"camera": 1},
+        )
+        for n in range(5)
+    ]
+    write_store(tmp_path / "a.h5", made, HEADER)
+    with Store(tmp_path / "a.h5") as store:
+        assert all(map(same, store, made))
+
+
+def test_a_column_that_one_sequence_lacks_is_minus_one(tmp_path: Path) -> None:
+    first, second = some(2)
+    lacking = SkeletonSequence(second.joints, second.present, second.name, second.label, {"subject": 4})
+    write_store(tmp_path / "a.h5", [first, lacking], HEADER)
+    with Store(tmp_path / "a.h5") as store:
+        assert store.columns["camera"].tolist() == [1, -1]
+        assert store.protocols["xview"].tolist() == [0, -1]
+
+
+def test_the_content_hash_knows_every_part(tmp_path: Path) -> None:
+    def content(made: list[SkeletonSequence], header: Header = HEADER) -> str:
+        return write_store(tmp_path / "a.h5", made, header)
+
+    def changed(**fields: object) -> list[SkeletonSequence]:
+        first, *others = some()
+        old = {"joints": first.joints, "present": first.present, "name": first.name, "label": first.label}
+        return [SkeletonSequence(**{**old, "columns": first.columns, **fields}), *others]  # type: ignore[arg-type]
+
+    joints = some()[0].joints.copy()
+    joints[0, 0, 0, 0] += 1e-6
+    hashes = [
+        content(some()),
+        content(some(4)),
+        content(changed(joints=joints)),
+        content(changed(joints=joints.reshape(1, 3, 4, 3), present=np.ones((1, 3), np.bool_))),
+        content(changed(name="S000a")),
+        content(changed(label=2)),
+        content(changed(columns={"camera": 2, "subject": 0})),
+        content(some(), Header("own", LAYOUT, {"name": "isc", "steps": []}, HEADER.classes, PROTOCOLS)),
+        content(some(), Header("own", LAYOUT, HEADER.recipe, HEADER.classes, {})),
+        content(some(), Header("own", LAYOUT, HEADER.recipe, ("wave",), PROTOCOLS)),
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert content(some()) == hashes[0]
+
+
+def test_every_flipped_bit_is_found(path: Path) -> None:
+    good = path.read_bytes()
+    chance = random.Random(1)
+    damaged = path.with_name("damaged.h5")
+    for at in chance.sample(range(len(good)), 200):
+        data = bytearray(good)
+        data[at] ^= 1 << chance.randrange(8)
+        damaged.write_bytes(data)
+        problems = verify(damaged)
+        assert problems, f"byte {at}"
+        assert all(problem.startswith(str(damaged)) for problem in problems)
+
+
+def test_the_damaged_sequence_is_named_and_not_read(path: Path) -> None:
+    place = 3
+    needle = some()[place].joints.tobytes()
+    data = bytearray(path.read_bytes())
+    data[data.index(needle) + 5] ^= 4
+    path.write_bytes(data)
+    found = verify(path)
+    # one chunk holds them all, so that its checksum condemns all of them
+    assert any("sequence S003 is damaged" in problem for problem in found)
+    with Store(path) as store, pytest.raises(StoreError, match=r"sequence S003 is damaged"):
+        store.sequence(place)
+    with Store(path) as store, pytest.raises(StoreError, match="damaged"):
+        store.rows()
+
+
+def test_only_the_damaged_sequence_is_named(tmp_path: Path) -> None:
+    ones = np.ones((256, 1), np.bool_)
+    made = [
+        SkeletonSequence(np.full((256, 1, 4, 3), n + 1.5, np.float32), ones, f"S{n}", 0, {"camera": 1})
+        for n in range(4)
+    ]
+    path = tmp_path / "a.h5"
+    write_store(path, made, HEADER)
+    data = bytearray(path.read_bytes())
+    data[data.index(np.full(99, 3.5, np.float32).tobytes()) + 7] ^= 1
+    path.write_bytes(data)
+    (problem,) = verify(path)
+    assert "sequence S2 is damaged" in problem
+
+
+@pytest.mark.parametrize("dataset", ["joints", "present"])
+def test_a_row_changed_by_another_program_is_found(path: Path, dataset: str) -> None:
+    """HDF5's own checksum is right then; that of the sequence is not."""
+    with h5py.File(path, "r+") as file:
+        row = int(file["index/offset"][2])
+        file[dataset][row] = 1 - file[dataset][row]
+    (problem,) = verify(path)
+    assert "sequence S002 is damaged" in problem
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_truncation_is_found(path: Path, part: float) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    assert len(verify(path)) >= 1
+    with pytest.raises(StoreError, match=r"a\.h5"):
+        Store(path)
+
+
+def test_bytes_added_at_the_end_are_found(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"\0")
+    assert verify(path) == [f"{path}: its checksum is wrong; the damage is outside the sequences"]
+
+
+def test_another_version_says_so(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = 2
+    with pytest.raises(StoreError, match="its version is 2, this skelkit reads 1"):
+        Store(path)
+    assert "version is 2" in verify(path)[0]
+
+
+def test_hdf5_that_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = np.zeros(3)
+    with pytest.raises(StoreError, match="its format is None"):
+        Store(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x89HDF\r\n\x1a\n" + b"\0" * 600])
+def test_what_is_not_hdf5(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "text.h5"
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"text\.h5: not a") as caught:
+        Store(path)
+    assert "\n" not in str(caught.value)
+    assert len(verify(path)) == 1
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no such file"):
+        Store(tmp_path / "absent.h5")
+
+
+@pytest.mark.parametrize("names", [["b", "a"], ["a", "a"]])
+def test_names_out_of_order_or_twice_are_refused(tmp_path: Path, names: list[str]) -> None:
+    made = [SkeletonSequence(s.joints, s.present, name, 0) for s, name in zip(some(), names, strict=False)]
+    with pytest.raises(SkelkitError, match="names must be unique and in order"):
+        write_store(tmp_path / "a.h5", made, HEADER)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("joints", "said"),
+    [((2, 1, 5, 3), "5 joints, expected 4"), ((0, 1, 4, 3), "no frame"), ((2, 0, 4, 3), "no body")],
+)
+def test_sequences_that_do_not_fit(tmp_path: Path, joints: tuple[int, ...], said: str) -> None:
+    made = SkeletonSequence(np.ones(joints, np.float32), np.ones(joints[:2], np.bool_), "a", 0)
+    with pytest.raises(SkelkitError, match=said):
+        write_store(tmp_path / "a.h5", [made], HEADER)
+
+
+def test_nothing_to_store(tmp_path: Path) -> None:
+    with pytest.raises(SkelkitError, match="no sequence is left"):
+        write_store(tmp_path / "a.h5", [], HEADER)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(28, "No space left on device"), RuntimeError("defect"), KeyboardInterrupt()]
+)
+def test_a_failure_while_writing_keeps_the_old_store(path: Path, failure: BaseException) -> None:
+    def interrupted() -> Iterator[SkeletonSequence]:
+        yield from some(3)
+        raise failure
+
+    before = path.read_bytes()
+    with pytest.raises(SkelkitError if isinstance(failure, OSError) else type(failure)):
+        write_store(path, interrupted(), HEADER)
+    assert path.read_bytes() == before
+    assert [other.name for other in path.parent.iterdir()] == ["a.h5"]
+
+
+def test_a_failure_at_the_very_end_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store_module.os, "fsync", fail)
+    before = path.read_bytes()
+    with pytest.raises(SkelkitError, match="cannot write the store: No space left on device"):
+        write_store(path, some(2), HEADER)
+    assert path.read_bytes() == before
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    for out in (tmp_path / "absent" / "a.h5", tmp_path / "file" / "a.h5"):
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(SkelkitError, match="cannot write the store"):
+            write_store(out, some(), HEADER)
+
+
+def test_others_may_read_a_store(path: Path) -> None:
+    mask = store_module._umask()
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_parts_and_places(path: Path) -> None:
+    with Store(path) as store:
+        assert store.part("xview", train=True).tolist() == [1, 2, 4]
+        assert store.part("xview", train=False).tolist() == [0, 3]
+        assert store.place("S003") == 3
+        with pytest.raises(StoreError, match=r"no sequence 'S00X'.*did you mean S00"):
+            store.place("S00X")
+        with pytest.raises(StoreError, match="the first is S000"):
+            store.place("")
+        with pytest.raises(StoreError, match="no protocol 'xsub'; it has xview"):
+            store.part("xsub", train=True)
+
+
+def test_an_empty_part(tmp_path: Path) -> None:
+    write_store(tmp_path / "a.h5", some(1), HEADER)
+    with (
+        Store(tmp_path / "a.h5") as store,
+        pytest.raises(StoreError, match="training part of xview is empty"),
+    ):
+        store.part("xview", train=True)
+
+
+def test_class_names(path: Path) -> None:
+    with Store(path) as store:
+        assert [store.class_name(label) for label in (0, 1, 2, -1)] == [
+            "wave",
+            "n\xfcll",
+            "class 3",
+            "unknown class",
+        ]
+
+
+def test_describe_store_counts(path: Path) -> None:
+    with Store(path) as store:
+        facts, text = describe_store(store)
+    assert json.loads(json.dumps(facts))["sequences"] == 5
+    assert facts["frames"] == {"least": 3, "median": 5.0, "most": 7, "sum": 25}
+    assert facts["bodies"] == {1: 3, 2: 2}
+    assert facts["classes"] == {"wave": 2, "n\xfcll": 2, "class 3": 1}
+    assert facts["protocols"] == {"xview": {"train": 3, "test": 2}}
+    assert facts["content_hash"] in text
+
+
+def test_describe_a_sample_with_a_body_that_is_never_there(tmp_path: Path) -> None:
+    joints, present = np.ones((3, 2, 4, 3), np.float32), np.ones((3, 2), np.bool_)
+    joints[:, 0], present[:, 0] = 0, False
+    joints[2, 1] += 1
+    write_store(tmp_path / "a.h5", [SkeletonSequence(joints, present, "a", 1, {"camera": 2})], HEADER)
+    with Store(tmp_path / "a.h5") as store:
+        facts, text = describe_sample(store, "a")
+    assert facts["bodies"] == [{"present": 0, "extent": [0, 0, 0]}, {"present": 3, "extent": [1, 1, 1]}]
+    assert facts["protocols"] == {"xview": "train"}
+    assert "in 3 frames, within 1.00 x 1.00 x 1.00 m" in text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+def test_a_refused_write_is_remembered() -> None:
+    with store_module._Disk("/dev/full", "w") as disk:
+        disk.check()
+        assert disk.write(b"abc") == 3, "HDF5 must not see it"
+        with pytest.raises(OSError, match="No space left"):
+            disk.check()
+        with pytest.raises(OSError, match="No space left"):
+            next(disk.while_good(some()))
