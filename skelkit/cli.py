@@ -26,13 +26,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Commands(click.Group):
-    """A group whose commands turn what a user can mend into one line and exit code 1."""
+    """A group whose commands turn what a user or the disk can do into one line and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except SkelkitError as error:
             raise click.ClickException(str(error)) from None
+        except BrokenPipeError:  # click ends quietly, as when piped into head
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from None
         except KeyboardInterrupt:
             raise click.ClickException("interrupted") from None
 

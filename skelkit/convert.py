@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
+from skelkit.files import replacing
 from skelkit.journal import BLOCK_FILES, Block, Job, Journal
 from skelkit.normalise import RECIPES
 from skelkit.readers import READERS
@@ -230,10 +231,5 @@ def convert_block(files: list[RawFile], job: Job) -> Block:
 
 
 def _write_report(report: Report, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replacing(path, "the report") as temporary:
         temporary.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SkelkitError(f"{path}: cannot write the report: {error.strerror}") from None

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from skelkit.augment import AUGMENTATIONS, augment
 from skelkit.drawing import COLOURS, PITCH, YAW, Panel, Stage, contact_sheet, film, set_stage
 from skelkit.errors import SkelkitError
+from skelkit.files import replacing
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
 from skelkit.views import ViewParameters
@@ -90,7 +89,7 @@ def write_preview(
     title = f"{sequence.name}  {class_name}".rstrip()
     where = f"{layout.name}, {recipe}" if recipe else layout.name
     subtitle = f"{sequence.frames} frames at {fps:g} a second, {where}; {draws}"
-    with _replacing(path) as file:
+    with replacing(path, "the preview") as temporary, temporary.open("wb") as file:
         match path.suffix.lower():
             case ".html":
                 facts += [layout.name, *([f"recipe {recipe}"] if recipe else [])]
@@ -173,20 +172,6 @@ def _panels(
         for name, (view, parameters) in drawn.items()
     ]
     return [original, *views]
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` once it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        raise SkelkitError(f"{path}: cannot write the preview: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _plain(parameters: ViewParameters, layout: JointLayout) -> dict[str, Any]:

@@ -18,11 +18,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
-import os
 import platform
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +34,7 @@ from numpy.typing import NDArray
 from skelkit import __version__
 from skelkit.datasets import Protocol
 from skelkit.errors import SkelkitError, StoreError
+from skelkit.files import RememberingFile, replacing
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
 
@@ -84,39 +82,19 @@ def write_store(path: Path, sequences: Iterable[SkeletonSequence], header: Heade
     ------
     SkelkitError : nothing to write, names out of order, or the disk refuses
     """
-    temporary = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        with _Disk(temporary, "w+") as disk:
+    with replacing(path, "the store") as temporary:
+        with RememberingFile(temporary, "w+") as disk:
             with h5py.File(disk, "w", userblock_size=_USER_BLOCK) as file:
-                content_hash = _write(file, disk.while_good(sequences), header)
+                content_hash = _write(file, _while_good(sequences, disk), header)
             disk.check()
         _seal(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise SkelkitError(f"{path}: cannot write the store: {error.strerror or error}") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
     return content_hash
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _while_good(sequences: Iterable[SkeletonSequence], disk: RememberingFile) -> Iterator[SkeletonSequence]:
+    for sequence in sequences:
+        disk.check()
+        yield sequence
 
 
 def _digest(path: Path) -> str:
@@ -134,39 +112,6 @@ def _seal(path: Path) -> None:
     block = _user_block(_digest(path))
     with path.open("r+b") as file:
         file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-class _Disk(io.FileIO):
-    """HDF5 crashes where a write fails, as on a full disk: it is told that all is well, and we ask."""
-
-    failure: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        rest = memoryview(data).cast("B")
-        try:
-            while rest:
-                rest = rest[super().write(rest) :]
-        except OSError as error:
-            self.failure = error
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.failure = error
-            return size or 0
-
-    def check(self) -> None:
-        if self.failure is not None:
-            raise self.failure
-
-    def while_good(self, sequences: Iterable[SkeletonSequence]) -> Iterator[SkeletonSequence]:
-        for sequence in sequences:
-            self.check()
-            yield sequence
 
 
 class _Rows:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -20,13 +19,14 @@ import torch
 from torch import nn
 
 from skelkit.errors import SkelkitError
+from skelkit.files import replacing
 from skelkit.skeleton import JointLayout
 from skelkit.store import Store
 from skelkit_train.config import PretrainConfig, resolve
 from skelkit_train.contrast import ContrastiveModel
 from skelkit_train.encoders import ENCODERS
 
-__all__ = ["Checkpoint", "DataFacts", "build_encoder", "build_model", "load_latest", "save", "sync_folder"]
+__all__ = ["Checkpoint", "DataFacts", "build_encoder", "build_model", "load_latest", "save"]
 
 _KEPT = 2
 
@@ -138,21 +138,16 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
         "optimizer": dict(checkpoint.optimizer),
         "scheduler": dict(checkpoint.scheduler),
     }
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        _digest_file(path).write_text(_digest(temporary), encoding="ascii")
-        temporary.replace(path)
-        sync_folder(run)
-        for old in sorted(run.glob("checkpoint-*.pt"))[:-_KEPT]:
-            old.unlink()
-            _digest_file(old).unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        raise SkelkitError(f"{path}: cannot write the checkpoint: {error}") from None
+    with replacing(path, "the checkpoint") as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # torch's answer to a disk that refuses
+            raise OSError(str(error)) from None
+        with replacing(_digest_file(path), "the checkpoint's checksum") as checksum:
+            checksum.write_text(_digest(temporary), encoding="ascii")
+    for old in sorted(run.glob("checkpoint-*.pt"))[:-_KEPT]:
+        old.unlink()
+        _digest_file(old).unlink(missing_ok=True)
     return path
 
 
@@ -186,12 +181,3 @@ def _digest_file(path: Path) -> Path:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from skelkit.errors import SkelkitError
+from skelkit.files import replacing
 from skelkit.store import Store
 from skelkit_train.checkpoint import build_model, load_latest
 from skelkit_train.data import Sequences
@@ -169,10 +170,6 @@ def _write(run: Path, task: str, found: dict[str, Any], settings: dict[str, Any]
     evaluation = Evaluation(task=task, run=str(run), settings=settings, **found)
     what = [task, Path(evaluation.data).stem, evaluation.protocol, evaluation.representation]
     path = run / f"eval-{'-'.join(part for part in what if part)}.json"
-    temporary = path.with_suffix(".tmp")
-    try:
+    with replacing(path, "the evaluation") as temporary:
         temporary.write_text(json.dumps(asdict(evaluation), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise SkelkitError(f"{path}: cannot write: {error.strerror}") from None
     return evaluation

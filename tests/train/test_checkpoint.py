@@ -116,7 +116,7 @@ def test_failing_save_leaves_what_was_there(error, own_run, monkeypatch):
     before = {path.name: path.read_bytes() for path in own_run.iterdir()}
 
     def half(_, file):
-        file.write(b"half")
+        file.write_bytes(b"half")
         file.flush()
         assert not (own_run / "checkpoint-000004.pt").exists()
         raise error

@@ -1,0 +1,50 @@
+"""files: whole under the final name, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from skelkit.errors import SkelkitError
+from skelkit.files import RememberingFile, replacing
+
+
+def test_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    with replacing(path, "it") as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+FAILURES = [OSError(28, "No space left on device"), ValueError("x"), KeyboardInterrupt()]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_what_was_there_stays_when_it_fails(tmp_path: Path, failure: BaseException) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+
+    def write_half() -> None:
+        with replacing(path, "the thing") as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(SkelkitError if isinstance(failure, OSError) else type(failure)) as raised:
+        write_half()
+    if isinstance(failure, OSError):
+        assert str(raised.value) == f"{path}: cannot write the thing: No space left on device"
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+def test_a_refused_write_is_remembered() -> None:
+    with RememberingFile("/dev/full", "w") as disk:
+        disk.check()
+        assert disk.write(b"abc") == 3, "HDF5 must not see it"
+        with pytest.raises(OSError, match="No space left"):
+            disk.check()
