@@ -40,18 +40,18 @@ def main(folder: Path) -> None:
     run("skelkit", "augment", "preview", store, "--sample", SAMPLE, "-o", preview)
     pretrain = ["skelkit-train", "pretrain", store, "--protocol", "xsub", "--preset", "small"]
     run(*pretrain, "--epochs", "30", "-o", trained)
+    evaluate = [trained, store, "--protocol", "xsub", "--json"]
     tasks = {
-        task: json.loads(
-            run("skelkit-train", "eval", task, trained, store, "--protocol", "xsub", "--json", quiet=True)
-        )
-        for task in ("linear", "retrieval")
+        "linear": run("skelkit-train", "eval", "linear", *evaluate, "--epochs", "40", quiet=True),
+        "retrieval": run("skelkit-train", "eval", "retrieval", *evaluate, quiet=True),
     }
+    found = {task: json.loads(answer) for task, answer in tasks.items()}
 
     print(f"\n{'':20}{'linear':>10}{'retrieval':>12}")
-    for line in zip(*(found["rows"] for found in tasks.values()), strict=True):
+    for line in zip(*(task["rows"] for task in found.values()), strict=True):
         name = f"{line[0]['encoder']} {line[0]['representation']}"
         print(f"{name:20}{line[0]['top1']:10.1%}{line[1]['top1']:12.1%}")
-    print(f"{'chance':20}{tasks['linear']['chance']:10.1%}{tasks['retrieval']['chance']:12.1%}")
+    print(f"{'chance':20}{found['linear']['chance']:10.1%}{found['retrieval']['chance']:12.1%}")
     print(f"\nraw files  {raw}\nstore      {store}\npreview    {preview}\nrun        {trained}")
     print(f"\nall in {time.perf_counter() - began:.0f} s")
 
