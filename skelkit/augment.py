@@ -273,8 +273,9 @@ class OneOf:
                 raise ValueError(f"one-of: {part} changes the frames; only augmentations of joints fit")
             taken = choice == number
             maps[taken] = after.maps[taken]
-            for name in after.drawn.keys() - before.drawn.keys():
-                drawn[name] = Drawn(after.drawn[name].values, after.drawn[name].active & taken)
+            for name, one in after.drawn.items():
+                if name not in before.drawn:
+                    drawn[name] = Drawn(one.values, one.active & taken)
         return replace(before, maps=maps, drawn=drawn)
 
 

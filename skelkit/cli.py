@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,8 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from None
         except BrokenPipeError:  # click ends quietly, as when piped into head
             raise
+        except MemoryError:
+            raise click.ClickException("out of memory") from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{where}{error.strerror or error}") from None
@@ -46,10 +49,15 @@ def example(text: str) -> Callable[[Command], Command]:
     """Put a copyable example at the end of a command's help."""
 
     def add(command: Command) -> Command:
-        command.__doc__ = f"{command.__doc__}\n\n\b\nExample:\n  {text}"
+        command.__doc__ = f"{cleandoc(command.__doc__ or '')}\n\n\b\nExample:\n  {text}"
         return command
 
     return add
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -72,7 +80,7 @@ def main() -> None:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    default=lambda: os.cpu_count() or 1,
+    default=_cores,
     show_default="cores",
     help="Processes.",
 )
@@ -200,13 +208,22 @@ def import_(
     from skelkit.skeleton import load_layout
 
     rules = dict(parse_protocol(text) for text in protocols)
+    if len(rules) < len(protocols):
+        raise click.UsageError("--protocol: the same name is given twice")
     count, content_hash = import_npz(
         file, out, load_layout(skeleton), protocols=rules, recipe=recipe, overwrite=overwrite
     )
     if as_json:
         click.echo(json.dumps({"out": str(out), "kept": count, "content_hash": content_hash}))
     else:
-        click.echo(f"{out}: {count} sequences\n  content  {content_hash}")
+        from skelkit.show import protocol_lines
+        from skelkit.store import Store
+
+        click.echo(f"{out}: {count} sequences, recipe {recipe}")
+        with Store(out) as store:
+            for line in protocol_lines(store):
+                click.echo(line)
+        click.echo(f"  content    {content_hash}")
 
 
 @main.group()
@@ -224,12 +241,23 @@ def augment() -> None:
     type=click.Choice(AUGMENTATION_NAMES),
     help="What to show; can be given several times. All if not given.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the draws.")
+@click.option(
+    "--epoch", type=click.IntRange(0), default=0, show_default=True, help="Of a training, to replay."
+)
+@click.option("--view", type=click.IntRange(0, 1), default=0, show_default=True, help="0 query, 1 key.")
 @click.option("-o", "--out", required=True, type=_path, help="Where to, ending in .html, .gif or .png.")
 @json_option
 @example("skelkit augment preview ntu60.h5 --sample S001C001P001R001A023 -o preview.html")
 def preview(
-    file: Path, sample: str, augmentations: tuple[str, ...], seed: int, out: Path, as_json: bool
+    file: Path,
+    sample: str,
+    augmentations: tuple[str, ...],
+    seed: int,
+    epoch: int,
+    view: int,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Show a sequence before and after augmentation, moving."""
     from skelkit.preview import drawn_lines, write_preview
@@ -244,6 +272,8 @@ def preview(
             out,
             augmentations=augmentations or AUGMENTATION_NAMES,
             seed=seed,
+            epoch=epoch,
+            view=view,
             sample=place,
             class_name=store.class_name(sequence.label),
             recipe=store.recipe["name"],

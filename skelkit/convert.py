@@ -9,14 +9,16 @@ rows, and the folder goes.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path, PurePath
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ from skelkit.normalise import RECIPES
 from skelkit.readers import READERS
 from skelkit.skeleton import load_layout
 from skelkit.sources import RawFile, list_files
-from skelkit.store import Header, sequence_crc32, write_store
+from skelkit.store import Header, check_store_path, sequence_crc32, write_store
 
 __all__ = ["Report", "convert"]
 
@@ -80,40 +82,36 @@ def convert(
     Raises
     ------
     SkelkitError : no input, nothing to keep, ``out`` exists or cannot be written
-    InputError : a broken archive, or a bad file with ``stop_on_bad``
+    InputError : a bad file or archive with ``stop_on_bad``, or no other source
     """
     began = time.perf_counter()
-    _check_out(out, overwrite)
-    files, ignored = list_files(sources, DATASETS[dataset].suffix)
-    files, twins = _without_twins(files)
-    with Journal(out, Job(dataset, recipe), files, fresh) as journal:
+    check_store_path(out)
+    listing = list_files(sources, DATASETS[dataset].suffix)
+    files, twins = _without_twins(listing.files)
+    unread = [{"file": e.file, "line": e.line, "reason": e.reason} for e in listing.unreadable] + twins
+    job = Job(dataset, recipe)
+    if out.exists() and not overwrite and (fresh or not Journal.begun(out, job, files)):
+        raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
+    with Journal(out, job, files, fresh) as journal:
         if stop_on_bad:
-            _stop([row for block in journal.blocks for row in block["quarantined"]] + twins)
+            _stop([row for block in journal.blocks for row in block["quarantined"]] + unread)
         _convert_files(journal, files, workers, stop_on_bad, progress)
         excluded = [row for block in journal.blocks for row in block["excluded"]]
-        quarantined = [row for block in journal.blocks for row in block["quarantined"]] + twins
+        quarantined = [row for block in journal.blocks for row in block["quarantined"]] + unread
+        content_hash = _write(journal, out, excluded, quarantined)
         report = Report(
-            found=len(files) + len(twins),
+            found=len(files) + len(unread),
             kept=len(journal.entries()),
             excluded=excluded,
             quarantined=quarantined,
-            ignored=ignored,
+            ignored=listing.others,
             recipe=RECIPES[recipe].describe(),
-            content_hash=_write(journal, out, excluded, quarantined),
             seconds=round(time.perf_counter() - began, 3),
+            content_hash=content_hash,
         )
     _write_report(report, out.with_suffix(".report.json"))
     journal.remove()
     return report
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    if out.suffix != ".h5":
-        raise SkelkitError(f"{out}: the store's name must end in .h5")
-    if not out.parent.is_dir():
-        raise SkelkitError(f"{out}: the folder {out.parent} does not exist")
-    if out.exists() and not overwrite and not Journal.folder_of(out).exists():
-        raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
 
 
 def _without_twins(files: list[RawFile]) -> tuple[list[RawFile], list[dict[str, Any]]]:
@@ -169,13 +167,27 @@ def _blocks(files: list[RawFile], job: Job, workers: int) -> Iterator[Block]:
         return
     try:
         # spawn: a forked child inherits locks of numba's and HDF5's threads
-        with ProcessPoolExecutor(min(workers, len(blocks)), get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            min(workers, len(blocks)), get_context("spawn"), initializer=_die_with_parent
+        ) as pool:
             yield from _in_order(pool, blocks, job, in_flight=2 * workers)
     except BrokenProcessPool:
         raise SkelkitError(
             "a worker died, killed or out of memory; the same command takes up where it was, "
             "and --workers 1 shows at which file it dies"
         ) from None
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed has nobody left to work for."""
+
+    def watch() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _in_order(pool: Executor, blocks: list[list[RawFile]], job: Job, in_flight: int) -> Iterator[Block]:

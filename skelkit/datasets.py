@@ -23,6 +23,14 @@ class Protocol:
     column: str
     train: frozenset[int]
 
+    def __str__(self) -> str:
+        """As `parse_protocol` reads it, after the name: ``subject:1-3,7``."""
+        values = sorted(self.train)
+        starts = [v for v in values if v - 1 not in self.train]
+        ends = [v for v in values if v + 1 not in self.train]
+        runs = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
+        return f"{self.column}:{','.join(runs)}"
+
     def is_train(self, columns: Mapping[str, int]) -> int:
         """1 train, 0 test, -1 where the sample lacks the column."""
         return int(columns[self.column] in self.train) if self.column in columns else -1
@@ -47,7 +55,7 @@ class Dataset:
             return f"on the list of samples with missing skeletons of {self.title}"
         if label >= len(self.classes):
             return f"action {label + 1} is not in {self.title}, which has 1 to {len(self.classes)}"
-        if columns["setup"] > self.setups:
+        if columns.get("setup", 0) > self.setups:
             return f"setup {columns['setup']} is not in {self.title}, which has 1 to {self.setups}"
         return None
 

@@ -23,7 +23,7 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
     ------
     SkelkitError : an OSError in the block or after it, as "PATH: cannot write WHAT: reason"
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
         _synchronise(temporary)

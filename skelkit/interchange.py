@@ -21,7 +21,7 @@ from skelkit.errors import InputError, SkelkitError
 from skelkit.normalise import RECIPES, Recipe
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
-from skelkit.store import Header, write_store
+from skelkit.store import Header, check_store_path, write_store
 
 __all__ = ["import_npz", "read_npz"]
 
@@ -44,6 +44,7 @@ def import_npz(
     InputError : the file is not as described above
     SkelkitError : ``out`` exists or cannot be written, or a protocol's column is not in the file
     """
+    check_store_path(out)
     if out.exists() and not overwrite:
         raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
     sequences = read_npz(file, layout)

@@ -56,13 +56,7 @@ class Journal:
         self.job = job
         self.folder = self.folder_of(out)
         self.blocks: list[dict[str, Any]] = []
-        inputs = json.dumps([(file.name, file.size, file.stamp) for file in files])
-        self.first = {
-            "version": __version__,
-            **asdict(job),
-            "recipe_steps": RECIPES[job.recipe].describe(),
-            "inputs": hashlib.sha256(inputs.encode()).hexdigest(),
-        }
+        self.first = _first_line(job, files)
         self.total = len(files)
         self.stack = ExitStack()
         try:
@@ -79,6 +73,15 @@ class Journal:
     def folder_of(out: Path) -> Path:
         """Where the journal of a store lies while it is being made."""
         return out.with_name(out.name + ".part")
+
+    @classmethod
+    def begun(cls, out: Path, job: Job, files: list[RawFile]) -> bool:
+        """Whether a conversion of these files to this store was begun and can be taken up."""
+        try:
+            with (cls.folder_of(out) / "journal").open("rb") as log:
+                return _parse(log.readline()) == _first_line(job, files)
+        except OSError:
+            return False
 
     def _lock(self) -> None:
         try:
@@ -175,6 +178,17 @@ def _read(rows: IO[bytes], entry: dict[str, Any]) -> SkeletonSequence | None:
     coordinates: NDArray[np.float32] = np.frombuffer(data[:split], np.float32).reshape(entry["shape"])
     present = np.frombuffer(data[split:], np.bool_).reshape(frames, bodies)
     return SkeletonSequence(coordinates, present, entry["name"], entry["label"], entry["columns"])
+
+
+def _first_line(job: Job, files: list[RawFile]) -> dict[str, Any]:
+    """Tells job and inputs from all others."""
+    inputs = json.dumps([(file.name, file.size, file.stamp) for file in files])
+    return {
+        "version": __version__,
+        **asdict(job),
+        "recipe_steps": RECIPES[job.recipe].describe(),
+        "inputs": hashlib.sha256(inputs.encode()).hexdigest(),
+    }
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

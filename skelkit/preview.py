@@ -46,6 +46,7 @@ def write_preview(
     recipe: str = "",
     sample: int = 0,
     epoch: int = 0,
+    view: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Show a sequence beside augmented views of it, in the format that the suffix of ``path`` names.
 
@@ -55,7 +56,7 @@ def write_preview(
     layout : of the same V joints
     path : .html, .gif or .png; appears whole or not at all
     augmentations : names in `skelkit.augment.AUGMENTATIONS`
-    seed, epoch, sample : key the random numbers; with those of a training, its view 0 is shown
+    seed, epoch, sample, view : key the random numbers; with those of a training its views are shown
     class_name, recipe : printed with the sequence's name
     fps : frames a second of the original
 
@@ -72,7 +73,8 @@ def write_preview(
     names = list(dict.fromkeys(augmentations))
     _check(sequence, layout, path, names)
     drawn = {
-        name: augment(sequence, AUGMENTATIONS[name], seed=seed, epoch=epoch, sample=sample) for name in names
+        name: augment(sequence, AUGMENTATIONS[name], seed=seed, epoch=epoch, sample=sample, view=view)
+        for name in names
     }
     groups = {name: _groups(parameters, layout, sequence.frames) for name, (_, parameters) in drawn.items()}
     used = sequence.present.any(axis=0)
@@ -85,10 +87,10 @@ def write_preview(
     notes = (", ".join(facts), f"{layout.name}, {recipe or 'no recipe named'}")
     panels = _panels(sequence, layout, notes, drawn, groups)
     stage = set_stage(sequence, panels, layout)
-    draws = f"seed {seed}, epoch {epoch}, sample {sample}"
+    draws = f"seed {seed}, epoch {epoch}, sample {sample}, view {view}"
     title = f"{sequence.name}  {class_name}".rstrip()
     where = f"{layout.name}, {recipe}" if recipe else layout.name
-    subtitle = f"{sequence.frames} frames at {fps:g} a second, {where}; {draws}"
+    subtitle = f"{sequence.frames} frames played at {fps:g} a second, {where}; {draws}"
     with replacing(path, "the preview") as temporary, temporary.open("wb") as file:
         match path.suffix.lower():
             case ".html":

@@ -8,15 +8,11 @@ import numpy as np
 
 from skelkit.store import Store
 
-__all__ = ["describe_sample", "describe_store"]
+__all__ = ["describe_sample", "describe_store", "protocol_lines"]
 
 
 def describe_store(store: Store) -> tuple[dict[str, Any], str]:
     """Counts of everything, and the same as text."""
-    protocols = {
-        name: {"train": int((part == 1).sum()), "test": int((part == 0).sum())}
-        for name, part in store.protocols.items()
-    }
     labels, counts = np.unique(store.label, return_counts=True)
     facts: dict[str, Any] = {
         "file": str(store.path),
@@ -29,7 +25,7 @@ def describe_store(store: Store) -> tuple[dict[str, Any], str]:
         "recipe": store.recipe,
         "classes": {store.class_name(int(k)): int(n) for k, n in zip(labels, counts, strict=True)},
         "columns": {name: len(np.unique(values)) for name, values in store.columns.items()},
-        "protocols": protocols,
+        "protocols": _splits(store),
         "content_hash": store.content_hash,
     }
     frames = facts["frames"]
@@ -43,10 +39,23 @@ def describe_store(store: Store) -> tuple[dict[str, Any], str]:
         f"  recipe     {store.recipe['name']}: " + ", ".join(s["step"] for s in store.recipe["steps"]),
         "  columns    " + ", ".join(f"{name} ({n} values)" for name, n in facts["columns"].items()),
     ]
-    lines += [f"  {name:9}  {part['train']} train, {part['test']} test" for name, part in protocols.items()]
+    lines += protocol_lines(store)
     lines += [f"  content    {store.content_hash}", "", "  class                                sequences"]
     lines += [f"  {store.class_name(int(k))[:34]:34} {n:11}" for k, n in zip(labels, counts, strict=True)]
     return facts, "\n".join(lines)
+
+
+def _splits(store: Store) -> dict[str, dict[str, int]]:
+    return {
+        name: {"train": int((part == 1).sum()), "test": int((part == 0).sum())}
+        for name, part in store.protocols.items()
+    }
+
+
+def protocol_lines(store: Store) -> list[str]:
+    """For people: how many sequences each protocol trains and tests on."""
+    parts = _splits(store).items()
+    return [f"  {name:9}  {part['train']} train, {part['test']} test" for name, part in parts]
 
 
 def _extent(joints: Any) -> Any:

@@ -15,7 +15,7 @@ from zlib import error as zlib_error
 
 from skelkit.errors import InputError, SkelkitError
 
-__all__ = ["RawFile", "list_files"]
+__all__ = ["Listing", "RawFile", "list_files"]
 
 LARGEST_FILE = 1 << 30
 """Bytes; a larger member of an archive is refused before it is inflated."""
@@ -74,8 +74,20 @@ def _open_version(path: Path, _stamp: int, _size: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def list_files(sources: Iterable[Path], suffix: str) -> tuple[list[RawFile], list[str]]:
-    """The files with ``suffix`` in all sources, by name, and where the others are that were passed over.
+@dataclass(frozen=True)
+class Listing:
+    """What lies in some sources."""
+
+    files: list[RawFile]
+    """With the suffix asked for, by name."""
+    others: list[str]
+    """Where the files are that were passed over."""
+    unreadable: list[InputError]
+    """Archives that cannot be opened."""
+
+
+def list_files(sources: Iterable[Path], suffix: str) -> Listing:
+    """The files with ``suffix`` in all sources.
 
     A source that is itself a file, other than a .zip, is taken whatever its suffix. Hidden files and the
     resource forks of archives made on a Mac are not looked at.
@@ -83,27 +95,35 @@ def list_files(sources: Iterable[Path], suffix: str) -> tuple[list[RawFile], lis
     Raises
     ------
     SkelkitError : a source does not exist, or no file with the suffix is in any of them
-    InputError : a .zip that cannot be opened
+    InputError : an archive cannot be opened, and no file is in any other source
     """
-    taken: list[RawFile] = []
-    passed: list[str] = []
-    sources = list(sources)
+    listing = Listing([], [], [])
+    sources = list({source.resolve(): source for source in sources}.values())
     for source in sources:
         if not source.exists():
             raise SkelkitError(f"{source}: no such file or folder")
         if source.is_file() and source.suffix.lower() != ".zip":
-            taken.append(_on_disk(source))
+            listing.files.append(_on_disk(source))
             continue
-        for file in _in_folder(source) if source.is_dir() else _in_archive(source):
+        try:
+            found = _in_folder(source) if source.is_dir() else _in_archive(source)
+        except InputError as error:
+            listing.unreadable.append(error)
+            continue
+        for file in found:
             if file.name.startswith("."):
                 continue
             if PurePosixPath(file.name).suffix.lower() == suffix:
-                taken.append(file)
+                listing.files.append(file)
             else:
-                passed.append(file.where)
-    if not taken:
-        raise SkelkitError(f"{', '.join(map(str, sources))}: no {suffix} file in it")
-    return sorted(taken, key=lambda file: (file.name, file.where)), sorted(passed)
+                listing.others.append(file.where)
+    if not listing.files:
+        raise next(iter(listing.unreadable), None) or SkelkitError(
+            f"{', '.join(map(str, sources))}: no {suffix} file in it"
+        )
+    listing.files.sort(key=lambda file: (file.name, file.where))
+    listing.others.sort()
+    return listing
 
 
 def _on_disk(path: Path) -> RawFile:

@@ -10,8 +10,8 @@ Layout (version 1), default HDF5 library version, no compression, Fletcher-32 on
                label, crc32 (of its joints and flags)
     /columns/... one entry a sequence: subject, camera, ... int64, -1 where not known
     /protocols/... one entry a sequence: 1 train, 0 test, -1 neither, int8
-    attributes  format, version, dataset, layout (JSON), classes (JSON), recipe (JSON), writer (JSON),
-               content_hash
+    attributes  format, version, dataset, layout, classes, recipe, protocols (their rules), writer (the last
+               five in JSON), content_hash
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from skelkit.files import RememberingFile, replacing
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
 
-__all__ = ["Header", "Store", "sequence_crc32", "verify", "write_store"]
+__all__ = ["Header", "Store", "check_store_path", "sequence_crc32", "verify", "write_store"]
 
 FORMAT = "skelkit store"
 VERSION = 1
@@ -63,6 +63,19 @@ class Header:
 def sequence_crc32(sequence: SkeletonSequence) -> int:
     """CRC-32 of a sequence's joints and presence flags, as in the store's index."""
     return zlib.crc32(sequence.present.tobytes(), zlib.crc32(sequence.joints.tobytes()))
+
+
+def check_store_path(path: Path) -> None:
+    """Refuse a path that no store can be written to, before any work is done.
+
+    Raises
+    ------
+    SkelkitError : it does not end in .h5, or its folder does not exist
+    """
+    if path.suffix != ".h5":
+        raise SkelkitError(f"{path}: the store's name must end in .h5")
+    if not path.parent.is_dir():
+        raise SkelkitError(f"{path}: the folder {path.parent} does not exist")
 
 
 def write_store(path: Path, sequences: Iterable[SkeletonSequence], header: Header) -> str:
@@ -149,7 +162,9 @@ def _write(file: h5py.File, sequences: Iterable[SkeletonSequence], header: Heade
         name: [] for name in ("name", "offset", "frames", "bodies", "label", "crc32")
     }
     columns: list[Mapping[str, int]] = []
-    hasher = hashlib.sha256(_canonical(_header_fields(header)))
+    # What a dataset is called says nothing of its content.
+    fields = {name: value for name, value in _header_fields(header).items() if name != "dataset"}
+    hasher = hashlib.sha256(_canonical(fields))
     for sequence in sequences:
         _check(sequence, index["name"], header.layout)
         crc = sequence_crc32(sequence)
@@ -201,9 +216,7 @@ def _header_fields(header: Header) -> dict[str, Any]:
         "layout": json.loads(header.layout.to_json()),
         "classes": list(header.classes),
         "recipe": dict(header.recipe),
-        "protocols": {
-            name: {"column": p.column, "train": sorted(p.train)} for name, p in header.protocols.items()
-        },
+        "protocols": {name: str(protocol) for name, protocol in header.protocols.items()},
     }
 
 
@@ -249,12 +262,10 @@ class Store:
         try:
             self._file = h5py.File(self.path, "r")
         except OSError:
-            raise StoreError(
-                f"{path}: not a store, or damaged beyond opening (skelkit verify says more)"
-            ) from None
+            raise StoreError(f"{path}: not a store, or damaged beyond opening") from None
         try:
             self._read_index()
-        except (KeyError, OSError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, MemoryError, OSError, TypeError, ValueError, RuntimeError) as error:
             self._file.close()
             raise StoreError(f"{path}: not an intact store: {error}") from None
 
@@ -357,7 +368,7 @@ class Store:
                 int(self.label[place]),
                 {name: int(values[place]) for name, values in self.columns.items()},
             )
-        except (KeyError, OSError, TypeError, ValueError) as error:
+        except (KeyError, MemoryError, OSError, TypeError, ValueError) as error:
             raise StoreError(f"{self.path}: sequence {self.names[place]} is damaged: {error}") from None
         if sequence_crc32(sequence) != self._crc32[place]:
             raise StoreError(f"{self.path}: sequence {self.names[place]} is damaged: its checksum is wrong")
@@ -372,7 +383,7 @@ class Store:
         """
         try:
             joints: NDArray[np.float32] = self._file["joints"][...]
-        except (KeyError, OSError, TypeError) as error:
+        except (KeyError, MemoryError, OSError, TypeError, ValueError) as error:
             raise StoreError(f"{self.path}: damaged: {error}") from None
         return joints
 

@@ -11,7 +11,7 @@ import json
 import pickle
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class DataFacts:
     layout: str
     """As `JointLayout.to_json` gives it."""
     recipe: str
-    """As JSON."""
+    """Its name and steps, as JSON."""
     bodies: int
     """M of the views."""
     content_hash: str
@@ -47,7 +47,7 @@ class DataFacts:
     def of(cls, store: Store, bodies: int) -> DataFacts:
         """Of a store; ``bodies`` 0 stands for as many as the store has, up to 2."""
         most = bodies or min(2, int(store.bodies.max()))
-        recipe = json.dumps(store.recipe, sort_keys=True)
+        recipe = json.dumps({key: store.recipe[key] for key in ("name", "steps")}, sort_keys=True)
         return cls(store.layout.to_json(), recipe, most, store.content_hash)
 
     def check(self, store: Store) -> None:
@@ -62,11 +62,11 @@ class DataFacts:
             raise SkelkitError(
                 f"{store.path}: its joint layout is {store.layout.name}, the run was trained on {name}"
             )
-        if json.loads(self.recipe) != store.recipe:
-            name = json.loads(self.recipe)["name"]
+        recipe = json.loads(self.recipe)
+        if any(recipe[key] != store.recipe[key] for key in ("name", "steps")):
             raise SkelkitError(
-                f"{store.path}: its recipe is {store.recipe['name']}, the run was trained on {name}; "
-                "numbers from different recipes do not compare"
+                f"{store.path}: its recipe is {store.recipe['name']}, the run was trained on {recipe['name']}"
+                " or with other parameters; numbers from different recipes do not compare"
             )
 
 
@@ -81,6 +81,8 @@ class Checkpoint:
     model: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, Any]
     scheduler: Mapping[str, Any]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of the last epoch."""
 
     def restore_model(self, device: torch.device) -> ContrastiveModel:
         """The model with its weights."""
@@ -137,6 +139,7 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
         "model": dict(checkpoint.model),
         "optimizer": dict(checkpoint.optimizer),
         "scheduler": dict(checkpoint.scheduler),
+        "metrics": dict(checkpoint.metrics),
     }
     with replacing(path, "the checkpoint") as temporary:
         try:

@@ -41,7 +41,23 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+class _TrainCommands(Commands):
+    """Commands to which want of torch or of memory is one line, too."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise click.ClickException('torch is not installed; pip install "skelkit[train]"') from None
+        except RuntimeError as error:  # torch has no other error for it on the CPU
+            if "not enough memory" in str(error) or "out of memory" in str(error):
+                raise click.ClickException("out of memory: try a smaller batch_size or queue") from None
+            raise
+
+
+@click.group(cls=_TrainCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="skelkit-train")
 @click.pass_context
 def main(context: click.Context) -> None:
@@ -52,15 +68,15 @@ def main(context: click.Context) -> None:
 @main.command()
 @click.argument("data", type=_path)
 @click.option("-o", "--out", "run", type=_path, help="The run: a folder to make.")
-@click.option("--protocol", help="Pretrain on the training part of this protocol of the store.")
-@click.option("--representations", help="seq, graph, image, or several joined by +.")
+@click.option("--protocol", help="The store's protocol whose training part is used.  [default: xsub]")
+@click.option("--representations", help="seq, graph, image, or several joined by +.  [default: seq+graph]")
 @click.option("--preset", type=click.Choice(PRESET_NAMES), help="Named settings; small is for a CPU.")
 @click.option("--config", type=_path, help="A TOML file with settings, like the config.toml of a run.")
 @click.option("--epochs", type=click.IntRange(1))
 @click.option("--batch-size", type=click.IntRange(1))
 @click.option("--seed", type=click.IntRange(0), help="Of everything random.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Any other setting.")
-@click.option("--resume", is_flag=True, help="Go on with the run where its last checkpoint is.")
+@click.option("--resume", is_flag=True, help="Go on with the run and its settings; only epochs may change.")
 @click.option("--print-config", is_flag=True, help="Print the resolved settings, and do nothing.")
 @_device
 @json_option
@@ -99,7 +115,7 @@ def pretrain(
     if run is None:
         raise click.UsageError("Missing option '-o' / '--out'.")
 
-    from skelkit_train.pretrain import pick_device
+    from skelkit_train.data import pick_device
     from skelkit_train.pretrain import pretrain as train
 
     metrics = train(data, run, resolved, device=pick_device(device), resume=resume)
@@ -160,9 +176,9 @@ def linear(
 
     The protocol of the paper: new random crops every epoch, SGD, the last epoch is the result.
     """
+    from skelkit_train.data import pick_device
     from skelkit_train.evaluate.linear import LinearConfig
     from skelkit_train.evaluate.tasks import evaluate_linear
-    from skelkit_train.pretrain import pick_device
 
     found = evaluate_linear(
         run,
@@ -191,8 +207,8 @@ def retrieval(
     k: int,
 ) -> None:
     """Give each test sample the class of its nearest training samples by cosine."""
+    from skelkit_train.data import pick_device
     from skelkit_train.evaluate.tasks import evaluate_retrieval
-    from skelkit_train.pretrain import pick_device
 
     found = evaluate_retrieval(
         run,
@@ -207,4 +223,4 @@ def retrieval(
 
 
 def _echo(found: Any, as_json: bool) -> None:
-    click.echo(json.dumps(asdict(found)) if as_json else found.table())
+    click.echo(json.dumps(asdict(found)) if as_json else f"{found.table()}\n  written to {found.path}")

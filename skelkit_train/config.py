@@ -69,7 +69,7 @@ class PretrainConfig:
     gru_hidden: int = 1024
     gru_layers: int = 3
     gru_direction: str = "forward"
-    # graph: channels of every A-GCN block; where they double, the frames are halved.
+    # graph: channels of every A-GCN block; where they change, the frames are halved.
     agcn_widths: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
     # image: HCN channels, and dropout.
     hcn_channels: int = 64

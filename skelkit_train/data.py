@@ -14,31 +14,48 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skelkit.augment import Transform
+from skelkit.errors import SkelkitError
 from skelkit.store import Store
 from skelkit.views import DrawKey, ViewParameters, identity, make_views
 
-__all__ = ["Sequences", "batches", "make_views_torch"]
+__all__ = ["Sequences", "batches", "make_views_torch", "pick_device"]
 
 _ORDER = 2**63
 """The view number of the draws that order an epoch: no view has it."""
 
 
-def batches(places: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
+def pick_device(name: str) -> torch.device:
+    """``cpu``, ``cuda``, or for ``auto`` a GPU if there is one.
+
+    Raises
+    ------
+    SkelkitError : cuda where there is none
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SkelkitError("no CUDA device here; --device cpu or auto works")
+    return torch.device(name)
+
+
+def batches(
+    places: NDArray[np.int64], batch_size: int, seed: int, epoch: int, *, keep_last: bool = False
+) -> Iterator[NDArray[np.int64]]:
     """The places (n,) in an order that (seed, epoch) alone decide, in batches; an incomplete last one is
-    left out, unless it is the only one."""
+    left out, unless it is the only one or ``keep_last`` says otherwise."""
     bits = np.random.Philox(key=[seed, epoch], counter=[0, 0, 0, _ORDER])
     order = np.random.Generator(bits).permutation(places)
     size = min(batch_size, len(order))
-    for first in range(0, len(order) - size + 1, size):
+    for first in range(0, len(order) if keep_last else len(order) - size + 1, size):
         yield order[first : first + size]
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """All sequences of a store, resident in memory, or on the device if that is a GPU."""
+    """All sequences of a store, resident on the device."""
 
-    rows: NDArray[np.float32]
-    """(R, V, 3), packed as in the store."""
+    rows: Tensor
+    """(R, V, 3), packed as in the store, on the device."""
     offset: NDArray[np.int64]
     frames: NDArray[np.int64]
     bodies: NDArray[np.int64]
@@ -46,22 +63,16 @@ class Sequences:
     """(N,) each."""
     max_bodies: int
     """M of the views."""
-    device: torch.device
-    resident: Tensor | None
-    """The rows on a GPU; None on the CPU."""
 
     @classmethod
     def load(cls, store: Store, max_bodies: int, device: torch.device) -> Sequences:
-        rows = store.rows()
         return cls(
-            rows=rows,
+            rows=torch.from_numpy(store.rows()).to(device),
             offset=store.offset.astype(np.int64),
             frames=store.frames.astype(np.int64),
             bodies=store.bodies.astype(np.int64),
             label=store.label.astype(np.int64),
             max_bodies=max_bodies,
-            device=device,
-            resident=None if device.type == "cpu" else torch.from_numpy(rows).to(device),
         )
 
     def views(
@@ -74,10 +85,10 @@ class Sequences:
         key = DrawKey(seed, epoch, places, np.full(len(places), view))
         parameters = transform.draw(key, identity(self.frames[places], self.rows.shape[1]))
         offset, bodies = self.offset[places], self.bodies[places]
-        if self.resident is not None:
-            return make_views_torch(self.resident, offset, bodies, parameters, max_bodies=self.max_bodies)
+        if self.rows.device.type != "cpu":
+            return make_views_torch(self.rows, offset, bodies, parameters, max_bodies=self.max_bodies)
         threads = torch.get_num_threads()
-        views = make_views(self.rows, offset, bodies, parameters, max_bodies=self.max_bodies)
+        views = make_views(self.rows.numpy(), offset, bodies, parameters, max_bodies=self.max_bodies)
         if torch.get_num_threads() != threads:  # numba's first loop sets OpenMP's number, which torch shares
             torch.set_num_threads(threads)
         return torch.from_numpy(views)
@@ -91,7 +102,7 @@ def make_views_torch(
     *,
     max_bodies: int,
 ) -> Tensor:
-    """`skelkit.augment.make_views` on the device where ``rows`` (R, V, 3) lie.
+    """`skelkit.views.make_views` on the device where ``rows`` (R, V, 3) lie.
 
     Raises
     ------
@@ -102,7 +113,7 @@ def make_views_torch(
     device = rows.device
 
     def column(values: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(values).to(device, non_blocking=True)[:, None]
+        return torch.from_numpy(values).to(device)[:, None]
 
     length, stored = column(parameters.length), column(bodies)
     middle = torch.arange(parameters.frames, device=device, dtype=torch.float64) + 0.5
@@ -119,5 +130,5 @@ def make_views_torch(
 
     joints = torch.lerp(taken(below), taken(above), weight)
     joints = joints * (body < stored)[:, None, :, None, None]
-    maps = torch.from_numpy(np.ascontiguousarray(parameters.maps)).to(device, non_blocking=True)
+    maps = torch.from_numpy(np.ascontiguousarray(parameters.maps)).to(device)
     return torch.einsum("nvij,nfmvj->nfmvi", maps, joints)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,29 +25,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from skelkit.errors import SkelkitError
+from skelkit.files import replacing
 from skelkit.store import Store
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, load_latest, save
 from skelkit_train.config import PretrainConfig
 from skelkit_train.contrast import ContrastOutput
 from skelkit_train.data import Sequences, batches
 
-__all__ = ["pick_device", "pretrain"]
+__all__ = ["pretrain"]
 
 _LOG_STEPS = 50
-
-
-def pick_device(name: str) -> torch.device:
-    """``cpu``, ``cuda``, or for ``auto`` a GPU if there is one.
-
-    Raises
-    ------
-    SkelkitError : cuda where there is none
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SkelkitError("no CUDA device here; --device cpu or auto works")
-    return torch.device(name)
 
 
 def pretrain(
@@ -93,10 +81,12 @@ def pretrain(
 
     augmentation = config.augmentation()
     steps = max(1, len(places) // config.batch_size)
-    metrics: dict[str, Any] = _last_metrics(run)
+    metrics: dict[str, Any] = dict(before.metrics) if before else {}
     bar = tqdm(
         total=config.epochs * steps, initial=epoch * steps, unit="step", smoothing=0.05, disable=not progress
     )
+    if len(places) < config.batch_size:
+        bar.write(f"{len(places)} training samples are less than a batch: one batch an epoch", sys.stderr)
     model.train()
     with bar, _stop_signals() as stop, (run / "metrics.jsonl").open("a", encoding="utf-8") as log:
         while epoch < config.epochs:
@@ -135,7 +125,7 @@ def pretrain(
             stopping = bool(stop)  # asked once: a signal after this line is for the next epoch
             if epoch % config.checkpoint_every == 0 or epoch == config.epochs or stopping:
                 state = model.state_dict(), optimizer.state_dict(), scheduler.state_dict()
-                save(run, Checkpoint(config, facts, epoch, step, *state))
+                save(run, Checkpoint(config, facts, epoch, step, *state, metrics))
             if stopping:
                 break
     if epoch < config.epochs:
@@ -146,17 +136,20 @@ def pretrain(
 def _open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool) -> Checkpoint | None:
     """Make the run's folder, or find where to go on."""
     before = None
-    if run.exists() and any(run.iterdir() if run.is_dir() else [run]):
-        if not resume:
-            raise SkelkitError(f"{run}: exists already; --resume goes on with it, or give another folder")
+    if resume:
+        if not (run / "config.toml").exists():
+            raise SkelkitError(f"{run}: no run in this folder to go on with")
         if any(run.glob("checkpoint-*.pt")):
             before = load_latest(run)
             _check_same(run, before, config, facts)
+    elif run.exists() and any(run.iterdir() if run.is_dir() else [run]):
+        raise SkelkitError(f"{run}: exists already; --resume goes on with it, or give another folder")
     try:
         run.mkdir(parents=True, exist_ok=True)
-        (run / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     except OSError as error:
         raise SkelkitError(f"{run}: cannot write there: {error.strerror}") from None
+    with replacing(run / "config.toml", "the configuration") as temporary:
+        temporary.write_text(config.to_toml(), encoding="utf-8")
     return before
 
 
@@ -178,12 +171,9 @@ def _keep_metrics(run: Path, epochs: int) -> None:
     """Drop the lines after the checkpoint that is gone on from."""
     path = run / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    path.write_text("".join(lines[:epochs]), encoding="utf-8")
-
-
-def _last_metrics(run: Path) -> dict[str, Any]:
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return dict(json.loads(lines[-1])) if lines else {}
+    with replacing(path, "the metrics") as temporary:
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epochs]
+        temporary.write_text("".join(kept), encoding="utf-8")
 
 
 def _optimizer(query: nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:

@@ -48,7 +48,7 @@ def line(name: str, ours: float, twin: float, work: float, unit: str) -> None:
 
 
 def main(source: Path) -> None:
-    files = [(file.read(), file.where) for file in list_files([source], ".skeleton")[0]]
+    files = [(file.read(), file.where) for file in list_files([source], ".skeleton").files]
     megabytes = sum(len(data) for data, _ in files) / 1e6
     print(f"{len(files)} files, {megabytes:.1f} MB")
 

@@ -24,7 +24,8 @@ def centre_views(frames: int) -> Transform:
 
 
 def random_views(frames: int) -> Transform:
-    """Views for training a classifier: crops r ~ U[0.5, 1] (the paper's published code)."""
+    """Views for training a classifier: crops r ~ U[0.5, 1], of at least ``frames`` frames (the paper's
+    published code): shorter sequences are always taken whole."""
     return Compose((Crop(0.5, 1.0, frames), Resample(frames)))
 
 
@@ -53,7 +54,7 @@ class Features:
                 )
                 for i in range(0, len(places), _BATCH)
             ]
-        return torch.cat(parts).clone()
+        return torch.cat(parts)
 
     def centre(self, places: NDArray[np.int64]) -> Tensor:
         """(n, D) features of the views for testing."""
@@ -65,4 +66,4 @@ class Features:
 
     def labels(self, places: NDArray[np.int64]) -> Tensor:
         """(n,) classes."""
-        return torch.from_numpy(self.sequences.label[places]).to(self.sequences.device)
+        return torch.from_numpy(self.sequences.label[places]).to(self.sequences.rows.device)

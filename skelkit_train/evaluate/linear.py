@@ -61,7 +61,7 @@ def linear(
     for epoch in tqdm(range(config.epochs), desc=name, unit="epoch", disable=not progress):
         # The encoder is frozen, so an epoch's features can be taken all at once.
         seen = features.random(train, epoch)
-        for batch in batches(train, config.batch_size, config.seed, epoch):
+        for batch in batches(train, config.batch_size, config.seed, epoch, keep_last=True):
             rows = torch.from_numpy(place_of[batch]).to(seen.device)
             loss = F.cross_entropy(classifier(seen[rows]), labels[rows])
             optimizer.zero_grad()

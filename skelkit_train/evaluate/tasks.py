@@ -45,6 +45,8 @@ class Evaluation:
     task: str
     run: str
     data: str
+    content_hash: str
+    """Of the data."""
     protocol: str
     representation: str | None
     """None: all of the run's."""
@@ -57,6 +59,12 @@ class Evaluation:
     settings: dict[str, Any]
     rows: list[Row]
     seconds: float
+
+    @property
+    def path(self) -> Path:
+        """Where in the run it is written."""
+        what = [self.task, Path(self.data).stem, self.protocol, self.representation]
+        return Path(self.run) / f"eval-{'-'.join(part for part in what if part)}.json"
 
     def table(self) -> str:
         """For people: one line an encoder."""
@@ -137,6 +145,7 @@ def _evaluate(
         checkpoint.data.check(store)
         train, test = store.part(protocol, train=True), store.part(protocol, train=False)
         sequences = Sequences.load(store, checkpoint.data.bodies, device)
+        content_hash = store.content_hash
     if (sequences.label[np.concatenate([train, test])] < 0).any():
         raise SkelkitError(f"{data}: some samples have no label (-1), which evaluation needs")
     trained = checkpoint.restore_model(device)
@@ -155,6 +164,7 @@ def _evaluate(
         add("raw coordinates", "", raw_coordinates)
     return {
         "data": str(data),
+        "content_hash": content_hash,
         "protocol": protocol,
         "representation": representation,
         "epoch": checkpoint.epoch,
@@ -168,8 +178,6 @@ def _evaluate(
 
 def _write(run: Path, task: str, found: dict[str, Any], settings: dict[str, Any]) -> Evaluation:
     evaluation = Evaluation(task=task, run=str(run), settings=settings, **found)
-    what = [task, Path(evaluation.data).stem, evaluation.protocol, evaluation.representation]
-    path = run / f"eval-{'-'.join(part for part in what if part)}.json"
-    with replacing(path, "the evaluation") as temporary:
+    with replacing(evaluation.path, "the evaluation") as temporary:
         temporary.write_text(json.dumps(asdict(evaluation), indent=1) + "\n", encoding="utf-8")
     return evaluation

@@ -295,6 +295,37 @@ def test_a_full_disk(raw: Path, tmp_path: Path, kilobytes: int) -> None:
     assert run(raw, out).kept == 40
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_what_another_conversion_left_behind_does_not_allow_to_replace_a_store(
+    raw: Path, tmp_path: Path, tiny: bytes
+) -> None:
+    out = tmp_path / "a.h5"
+    kept = run(raw, out).content_hash
+    interrupt(raw, out, 3, overwrite=True)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "S001C001P001R009A009.skeleton").write_bytes(tiny)
+    with pytest.raises(SkelkitError, match="exists already; --overwrite replaces it"):
+        run(other, out)
+    assert verify(out) == []
+    assert run(raw, out).content_hash == kept, "the same files go on where they were"
+
+
+def test_a_broken_archive_is_named_and_the_other_sources_are_converted(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.zip").write_bytes(b"PK no")
+    report = run([tmp_path / "bad.zip", raw], tmp_path / "a.h5")
+    assert (report.found, report.kept) == (41, 40)
+    assert [row["file"] for row in report.quarantined] == [str(tmp_path / "bad.zip")]
+    assert "not a readable zip archive" in report.quarantined[0]["reason"]
+    with pytest.raises(InputError, match="not a readable zip archive"):
+        run([tmp_path / "bad.zip", raw], tmp_path / "b.h5", stop_on_bad=True)
+
+
+def test_the_same_source_twice_counts_once(raw: Path, tmp_path: Path) -> None:
+    report = run([raw, raw], tmp_path / "a.h5")
+    assert (report.found, report.kept) == (40, 40)
+
+
 def test_an_existing_store_is_replaced_only_when_asked(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.h5"
     out.write_text("mine")
@@ -312,7 +343,7 @@ class Killed(BaseException):
     pass
 
 
-def interrupt(raw: Path, out: Path, blocks: int) -> None:
+def interrupt(raw: Path, out: Path, blocks: int, overwrite: bool = False) -> None:
     """Convert up to some block, then stop as a kill would."""
     append = Journal.append
 
@@ -324,9 +355,9 @@ def interrupt(raw: Path, out: Path, blocks: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "append", stop)
         with pytest.raises(Killed):
-            run(raw, out)
+            run(raw, out, overwrite=overwrite)
     assert (out.with_name(out.name + ".part") / "journal").exists()
-    assert not out.exists()
+    assert out.exists() == overwrite
 
 
 @pytest.fixture
@@ -494,12 +525,20 @@ def test_one_conversion_at_a_time(raw: Path, tmp_path: Path, fresh: bool) -> Non
     interrupt(raw, out, 5)
     before = {path.name: path.read_bytes() for path in (tmp_path / "a.h5.part").iterdir()}
     job = convert_module.Job("ntu60", "isc")
-    files, _ = convert_module.list_files([raw], ".skeleton")
+    files = convert_module.list_files([raw], ".skeleton").files
     with Journal(out, job, files, fresh=False):
         with pytest.raises(SkelkitError, match="another conversion is writing this store"):
             run(raw, out, fresh=fresh)
         assert {path.name: path.read_bytes() for path in (tmp_path / "a.h5.part").iterdir()} == before
     assert run(raw, out, fresh=fresh).kept == 40
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -512,7 +551,7 @@ def test_killed_midway_and_started_again(tmp_path: Path, workers: int) -> None:
     out = tmp_path / "a.h5"
     command = [sys.executable, "-m", "skelkit", "convert", str(tmp_path / "raw.zip"), "--dataset", "ntu60"]
     command += ["-o", str(out), "--json", "--workers"]
-    # Its own group, so that the kill takes the workers too.
+    # Its own group, to see that no worker outlives the kill.
     process = subprocess.Popen(
         [*command, str(workers)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -521,8 +560,11 @@ def test_killed_midway_and_started_again(tmp_path: Path, workers: int) -> None:
     while not (log.exists() and log.read_bytes().count(b"\n") > 2) and time.monotonic() < deadline:
         assert process.poll() is None, "finished before it could be killed"
         time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     assert process.wait() == -signal.SIGKILL
+    while _lives(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _lives(process.pid)
     assert not out.exists()
     lines = log.read_bytes().count(b"\n")
     done = subprocess.run([*command, "1"], capture_output=True, text=True, timeout=60, check=True)

@@ -127,3 +127,8 @@ def test_parse_protocol(text: str, name: str, column: str, train: set[int]) -> N
 def test_a_protocol_that_is_none(text: str) -> None:
     with pytest.raises(SkelkitError, match="expected NAME=COLUMN:VALUES"):
         parse_protocol(text)
+
+
+@pytest.mark.parametrize("rule", ["subject:1-3,7", "camera:2", "setup:2,4,6-9"])
+def test_a_protocol_is_written_as_it_is_read(rule: str) -> None:
+    assert str(parse_protocol(f"x={rule}")[1]) == rule

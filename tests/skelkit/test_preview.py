@@ -83,7 +83,7 @@ def test_page_carries_the_views_to_the_millimetre(tmp_path: Path, layout: str) -
     assert data["bones"] == [list(bone) for bone in skeleton.bones]
     assert [panel["title"] for panel in data["panels"]] == ["original", *AUGMENTATIONS]
     assert "wave" in data["facts"]
-    assert data["draws"] == "seed 5, epoch 2, sample 7"
+    assert data["draws"] == "seed 5, epoch 2, sample 7, view 0"
     np.testing.assert_allclose(unpacked(data["panels"][0]), sequence.joints, atol=0.00051)
     for panel in data["panels"][1:]:
         view, parameters = augment(sequence, AUGMENTATIONS[panel["title"]], seed=5, epoch=2, sample=7)

@@ -36,13 +36,14 @@ def test_a_folder_a_zip_and_a_file_give_the_same(tmp_path: Path) -> None:
     upper = _zip(tmp_path / "b.ZIP", files)
     single = [folder / "deep" / A, folder / "deep" / "er" / B]
     for given in ([folder], [archive], [upper], single, single[::-1]):
-        taken, passed = list_files(given, ".skeleton")
+        listing = list_files(given, ".skeleton")
+        taken, passed = listing.files, listing.others
         assert [(file.name, file.read(), file.size) for file in taken] == [(A, b"one", 3), (B, b"two", 3)]
         assert passed == []
 
 
 def test_files_are_small_to_send_to_workers(tmp_path: Path) -> None:
-    (file,), _ = list_files([_zip(tmp_path / "a.zip", {A: b"x" * 9999})], ".skeleton")
+    (file,) = list_files([_zip(tmp_path / "a.zip", {A: b"x" * 9999})], ".skeleton").files
     sent = pickle.dumps(file)
     assert len(sent) < 1000
     assert pickle.loads(sent).read() == b"x" * 9999
@@ -52,18 +53,19 @@ def test_files_are_small_to_send_to_workers(tmp_path: Path) -> None:
 def test_others_are_passed_over_and_named_hidden_ones_are_not(tmp_path: Path, packed: bool) -> None:
     files = {A: b"one", "readme.txt": b"", ".DS_Store": b"", f"__MACOSX/._{A}": b"fork", f"._{A}": b"fork"}
     source = _zip(tmp_path / "a.zip", files) if packed else _folder(tmp_path / "folder", files)
-    taken, passed = list_files([source], ".skeleton")
+    listing = list_files([source], ".skeleton")
+    taken, passed = listing.files, listing.others
     assert [file.read() for file in taken] == [b"one"]
     assert [where[-10:] for where in passed] == ["readme.txt"]
 
 
 def test_the_folder_that_macs_add_is_not_looked_at(tmp_path: Path) -> None:
-    taken, _ = list_files([_zip(tmp_path / "a.zip", {A: b"one", f"__MACOSX/{B}": b"fork"})], ".skeleton")
+    taken = list_files([_zip(tmp_path / "a.zip", {A: b"one", f"__MACOSX/{B}": b"fork"})], ".skeleton").files
     assert [file.name for file in taken] == [A]
 
 
 def test_a_hidden_folder_above_the_source_hides_nothing(tmp_path: Path) -> None:
-    taken, _ = list_files([_folder(tmp_path / ".cache", {A: b"one"})], ".skeleton")
+    taken = list_files([_folder(tmp_path / ".cache", {A: b"one"})], ".skeleton").files
     assert [file.name for file in taken] == [A]
 
 
@@ -72,21 +74,22 @@ def test_paths_in_an_archive_are_not_trusted(tmp_path: Path) -> None:
     inner.mkdir()
     archive = _zip(inner / "a.zip", {f"../{A}": b"one", f"/etc/{B}": b"two", "..\\x\\S.skeleton": b"three"})
     before = sorted(tmp_path.rglob("*"))
-    taken, _ = list_files([archive], ".skeleton")
+    taken = list_files([archive], ".skeleton").files
     assert {file.name: file.read() for file in taken} == {A: b"one", B: b"two", "S.skeleton": b"three"}
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_file_named_alone_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
     path = _folder(tmp_path, {"odd.txt": b"x"}) / "odd.txt"
-    taken, passed = list_files([path], ".skeleton")
+    listing = list_files([path], ".skeleton")
+    taken, passed = listing.files, listing.others
     assert [file.path for file in taken] == [path]
     assert passed == []
 
 
 @pytest.mark.parametrize("suffix", [".skeleton", ".SKELETON"])
 def test_the_suffix_in_any_case(tmp_path: Path, suffix: str) -> None:
-    taken, _ = list_files([_folder(tmp_path, {f"a{suffix}": b"x"})], ".skeleton")
+    taken = list_files([_folder(tmp_path, {f"a{suffix}": b"x"})], ".skeleton").files
     assert len(taken) == 1
 
 
@@ -119,7 +122,7 @@ def test_a_cut_archive(tmp_path: Path) -> None:
 def test_a_damaged_member_is_named_the_others_are_read(tmp_path: Path) -> None:
     path = _zip(tmp_path / "a.zip", {A: b"one" * 100, B: b"two"}, zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(b"oneoneone", b"oneOneone", 1))
-    bad, good = list_files([path], ".skeleton")[0]
+    bad, good = list_files([path], ".skeleton").files
     with pytest.raises(InputError, match=rf"a\.zip!{A}: damaged in its archive: Bad CRC"):
         bad.read()
     assert good.read() == b"two"
@@ -131,7 +134,7 @@ def test_an_encrypted_member(tmp_path: Path) -> None:
     data[6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    (file,), _ = list_files([path], ".skeleton")
+    (file,) = list_files([path], ".skeleton").files
     with pytest.raises(InputError, match="encrypted"):
         file.read()
 
@@ -150,7 +153,7 @@ def test_a_flipped_bit_anywhere_is_never_a_traceback(tmp_path: Path, compression
         path = tmp_path / f"{number}.zip"
         path.write_bytes(data)
         try:
-            for file in list_files([path], ".skeleton")[0]:
+            for file in list_files([path], ".skeleton").files:
                 file.read()
         except SkelkitError as error:
             told.append(str(error))
@@ -160,20 +163,20 @@ def test_a_flipped_bit_anywhere_is_never_a_traceback(tmp_path: Path, compression
 
 def test_an_archive_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     path = _zip(tmp_path / "a.zip", {A: b"old"})
-    assert list_files([path], ".skeleton")[0][0].read() == b"old"
+    assert list_files([path], ".skeleton").files[0].read() == b"old"
     _zip(path, {A: b"newer", B: b"new"})
-    assert [file.read() for file in list_files([path], ".skeleton")[0]] == [b"newer", b"new"]
+    assert [file.read() for file in list_files([path], ".skeleton").files] == [b"newer", b"new"]
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "LARGEST_FILE", 10)
-    (file,), _ = list_files([_zip(tmp_path / "a.zip", {A: b"\0" * 11})], ".skeleton")
+    (file,) = list_files([_zip(tmp_path / "a.zip", {A: b"\0" * 11})], ".skeleton").files
     with pytest.raises(InputError, match="11 bytes, expected at most 10"):
         file.read()
 
 
 def test_a_file_that_went_away(tmp_path: Path) -> None:
-    (file,), _ = list_files([_folder(tmp_path, {A: b"one"})], ".skeleton")
+    (file,) = list_files([_folder(tmp_path, {A: b"one"})], ".skeleton").files
     (tmp_path / A).unlink()
     with pytest.raises(InputError, match="cannot be read"):
         file.read()

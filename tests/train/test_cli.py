@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 import pytest
@@ -163,7 +164,8 @@ def test_table_is_for_people(own_run, ntu):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == "retrieval, xsub: 24 train, 8 test, checkpoint after 3 epochs"
-    assert [line.split()[0] for line in lines[1:]] == ["top-1", "pretrained", "chance"]
+    assert [line.split()[0] for line in lines[1:]] == ["top-1", "pretrained", "chance", "written"]
+    assert Path(lines[-1].split()[-1]).is_file()
     assert result.stderr == ""
 
 
@@ -187,6 +189,9 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(ntu, own_run, settings
     assert "no setting 'momentun'; did you mean momentum?" in fails(
         "pretrain", ntu, "-o", run, "--set", "momentun=1"
     )
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").touch()
+    assert "no run in this folder" in fails("pretrain", ntu, "-o", tmp_path / "empty", "--resume")
     assert "expected FIELD=VALUE" in fails("pretrain", ntu, "-o", run, "--set", "momentum")
     assert "crop: shares 0.9 to 0.5" in fails(
         "pretrain", ntu, "-o", run, "--set", "crop_low=0.9", "--set", "crop_high=0.5"
@@ -237,3 +242,11 @@ def test_printed_configuration_is_that_of_the_run(ntu, settings, tmp_path):
     assert invoke(*given).exit_code == 0
     assert resolve(printed) == load_latest(tmp_path / "run").config
     assert asdict(resolve(read_toml(tmp_path / "run" / "config.toml")))["seed"] == 3
+
+
+def test_without_torch_it_says_what_to_install(ntu, tmp_path):
+    code = "import sys; sys.modules['torch'] = None; from skelkit_train.cli import main; main()"
+    command = [sys.executable, "-c", code, "pretrain", str(ntu), "-o", str(tmp_path / "run")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == 'Error: torch is not installed; pip install "skelkit[train]"\n'

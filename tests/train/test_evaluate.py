@@ -61,7 +61,7 @@ def points():
     label = np.arange(300) % 4
     rows = corners[label][:, None] + 0.1 * random(300, 1, 3)
     ones = np.ones(300, np.int64)
-    return Sequences(rows.numpy(), np.arange(300), ones, ones, label, 1, CPU, None)
+    return Sequences(rows, np.arange(300), ones, ones, label, 1)
 
 
 # Retrieval
