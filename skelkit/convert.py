@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -81,7 +82,7 @@ def convert(
 
     Raises
     ------
-    SkelkitError : no input, nothing to keep, ``out`` exists or cannot be written
+    SkelkitError : no input, nothing to keep, ``out`` exists or cannot be written, Ctrl-C
     InputError : a bad file or archive with ``stop_on_bad``, or no other source
     """
     began = time.perf_counter()
@@ -90,12 +91,21 @@ def convert(
     files, twins = _without_twins(listing.files)
     unread = [{"file": e.file, "line": e.line, "reason": e.reason} for e in listing.unreadable] + twins
     job = Job(dataset, recipe)
-    if out.exists() and not overwrite and (fresh or not Journal.begun(out, job, files)):
+    goes_on = not fresh and Journal.begun(out, job, files)
+    if out.exists() and not (overwrite or goes_on):
         raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
+    if progress and not (fresh or goes_on) and Journal.folder_of(out).exists():
+        tqdm.write(
+            f"{out}: the interrupted conversion was of other files or settings; starting anew", sys.stderr
+        )
     with Journal(out, job, files, fresh) as journal:
         if stop_on_bad:
             _stop([row for block in journal.blocks for row in block["quarantined"]] + unread)
-        _convert_files(journal, files, workers, stop_on_bad, progress)
+        try:
+            _convert_files(journal, files, workers, stop_on_bad, progress)
+        except KeyboardInterrupt:
+            done = f"{journal.files_done} of {len(files)} files done"
+            raise SkelkitError(f"interrupted, {done}; the same command goes on where it was") from None
         excluded = [row for block in journal.blocks for row in block["excluded"]]
         quarantined = [row for block in journal.blocks for row in block["quarantined"]] + unread
         content_hash = _write(journal, out, excluded, quarantined)

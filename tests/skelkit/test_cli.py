@@ -261,9 +261,12 @@ def test_interrupted_by_the_keyboard(raw: Path, tmp_path: Path, monkeypatch: pyt
         raise KeyboardInterrupt
 
     monkeypatch.setattr(convert, "convert_block", interrupt)
-    fails(
-        skelkit("convert", raw, "--dataset", "ntu60", "-o", tmp_path / "a.h5", "--workers", 1), "interrupted"
-    )
+    command = ["convert", raw, "--dataset", "ntu60", "-o", tmp_path / "a.h5", "--workers", 1]
+    fails(skelkit(*command), r"interrupted, 0 of \d+ files done; the same command goes on where it was")
+    monkeypatch.undo()
+    result = skelkit(*command, "--recipe", "raw")
+    assert result.exit_code == 0
+    assert "the interrupted conversion was of other files or settings; starting anew" in result.stderr
 
 
 def python(code: str) -> str:
