@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -200,11 +202,25 @@ def _die_with_parent() -> None:
     Thread(target=watch, daemon=True).start()
 
 
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all: we see to it for them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _in_order(pool: Executor, blocks: list[list[RawFile]], job: Job, in_flight: int) -> Iterator[Block]:
     waiting = iter(blocks)
-    futures: list[Future[Block]] = [
-        pool.submit(convert_block, block, job) for block in islice(waiting, in_flight)
-    ]
+    with _ctrl_c_held():  # the first call starts all workers
+        futures: list[Future[Block]] = [
+            pool.submit(convert_block, block, job) for block in islice(waiting, in_flight)
+        ]
     try:
         while futures:
             yield futures.pop(0).result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -533,6 +534,36 @@ def test_one_conversion_at_a_time(raw: Path, tmp_path: Path, fresh: bool) -> Non
     assert run(raw, out, fresh=fresh).kept == 40
 
 
+def many_files(path: Path) -> None:
+    """400 of them, enough to be stopped midway."""
+    joints = np.random.default_rng(0).normal(0, 1, (30, 25, 3)).round(6).tolist()
+    data = naive.skeleton_text([[(1, pose)] for pose in joints])
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(400):
+            archive.writestr(f"S001C{number % 3 + 1:03}P001R{number // 3 + 1:03}A001.skeleton", data)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_is_one_line(tmp_path: Path, workers: int) -> None:
+    many_files(tmp_path / "raw.zip")
+    out = tmp_path / "a.h5"
+    command = [sys.executable, "-m", "skelkit", "convert", str(tmp_path / "raw.zip"), "--dataset", "ntu60"]
+    command += ["-o", str(out), "--workers", str(workers)]
+    # A terminal sends it to the whole group, workers included.
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    log = tmp_path / "a.h5.part" / "journal"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.read_bytes().count(b"\n") > 2) and time.monotonic() < deadline:
+        assert process.poll() is None, "finished before it could be interrupted"
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert re.search(r"\nError: interrupted, \d+ of 400 files done; the same command goes on", errors)
+    assert not out.exists()
+
+
 def _lives(group: int) -> bool:
     try:
         os.killpg(group, 0)
@@ -543,11 +574,7 @@ def _lives(group: int) -> bool:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_midway_and_started_again(tmp_path: Path, workers: int) -> None:
-    joints = np.random.default_rng(0).normal(0, 1, (30, 25, 3)).round(6).tolist()
-    data = naive.skeleton_text([[(1, pose)] for pose in joints])
-    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
-        for number in range(400):
-            archive.writestr(f"S001C{number % 3 + 1:03}P001R{number // 3 + 1:03}A001.skeleton", data)
+    many_files(tmp_path / "raw.zip")
     out = tmp_path / "a.h5"
     command = [sys.executable, "-m", "skelkit", "convert", str(tmp_path / "raw.zip"), "--dataset", "ntu60"]
     command += ["-o", str(out), "--json", "--workers"]
