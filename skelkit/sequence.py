@@ -32,6 +32,8 @@ class SkeletonSequence:
     """Whole numbers known of the sample: subject, camera, setup, replication, ..."""
     tracks: NDArray[np.int64] | None = None
     """(T, M) tracking ids, 0 where absent; None once bodies no longer go by slot in the frame."""
+    notes: tuple[str, ...] = ()
+    """What a recipe did to its bodies that is worth telling: for the report, not for the store."""
 
     def __post_init__(self) -> None:
         if self.joints.ndim != 4 or self.joints.shape[3] != 3 or self.joints.dtype != np.float32:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from skelkit import __version__
-from skelkit.cli import Commands, example, json_option
+from skelkit.cli.base import Commands, example, json_option
 
 __all__ = ["main"]
 

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from skelkit import __version__, cli
 from skelkit.augment import AUGMENTATIONS
+from skelkit.cli import base
 from skelkit.datasets import DATASETS
 from skelkit.normalise import RECIPES
 from skelkit.readers import READERS
@@ -97,9 +98,9 @@ def test_every_command_has_help_with_an_example(path: tuple[str, ...]) -> None:
 
 
 def test_the_names_in_the_command_are_those_of_the_modules() -> None:
-    assert tuple(DATASETS) == tuple(READERS) == cli.DATASET_NAMES
-    assert set(RECIPES) == set(cli.RECIPE_NAMES)
-    assert tuple(AUGMENTATIONS) == cli.AUGMENTATION_NAMES
+    assert tuple(DATASETS) == tuple(READERS) == base.DATASET_NAMES
+    assert set(RECIPES) == set(base.RECIPE_NAMES)
+    assert tuple(AUGMENTATIONS) == base.AUGMENTATION_NAMES
     (option,) = [p for p in cli.import_.params if p.name == "skeleton"]
     assert isinstance(option, click.Option)
     assert all(name in str(option.help) for name in LAYOUTS)

@@ -1,0 +1,70 @@
+"""Augmentations, shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from skelkit.cli.base import AUGMENTATION_NAMES, example, json_option, path_type
+
+
+@click.group()
+def augment() -> None:
+    """Augmentations."""
+
+
+@augment.command()
+@click.argument("file", type=path_type)
+@click.option("--sample", required=True, metavar="NAME", help="The sequence to show.")
+@click.option(
+    "--augment",
+    "augmentations",
+    multiple=True,
+    type=click.Choice(AUGMENTATION_NAMES),
+    help="What to show; can be given several times. All if not given.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the draws.")
+@click.option(
+    "--epoch", type=click.IntRange(0), default=0, show_default=True, help="Of a training, to replay."
+)
+@click.option("--view", type=click.IntRange(0, 1), default=0, show_default=True, help="0 query, 1 key.")
+@click.option("-o", "--out", required=True, type=path_type, help="Where to, ending in .html, .gif or .png.")
+@json_option
+@example("skelkit augment preview ntu60.h5 --sample S001C001P001R001A023 -o preview.html")
+def preview(
+    file: Path,
+    sample: str,
+    augmentations: tuple[str, ...],
+    seed: int,
+    epoch: int,
+    view: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Show a sequence before and after augmentation, moving."""
+    from skelkit.preview import drawn_lines, write_preview
+    from skelkit.store import Store
+
+    with Store(file) as store:
+        place = store.place(sample)
+        sequence = store.sequence(place)
+        drawn = write_preview(
+            sequence,
+            store.layout,
+            out,
+            augmentations=augmentations or AUGMENTATION_NAMES,
+            seed=seed,
+            epoch=epoch,
+            view=view,
+            sample=place,
+            class_name=store.class_name(sequence.label),
+            recipe=store.recipe["name"],
+        )
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "seed": seed, "parameters": drawn}))
+        return
+    click.echo(f"{out}: {sample}, seed {seed}")
+    for line in drawn_lines(drawn):
+        click.echo(f"  {line}")

@@ -1,0 +1,62 @@
+"""What all commands share: their errors, options and words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from skelkit.errors import SkelkitError
+
+__all__ = ["Commands", "cores", "example", "json_option", "overwrite_option", "path_type"]
+
+# The choices stand here as words, and not imported, so that --help need not wait for numba and h5py;
+# a test holds them against the modules they name.
+DATASET_NAMES = ("ntu60", "ntu120")
+RECIPE_NAMES = ("isc", "raw")
+AUGMENTATION_NAMES = ("shear", "jitter", "rotation", "crop", "resample", "isc")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """A group whose commands turn what a user or the disk can do into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SkelkitError as error:
+            raise click.ClickException(str(error)) from None
+        except BrokenPipeError:  # click ends quietly, as when piped into head
+            raise
+        except MemoryError:
+            raise click.ClickException("out of memory") from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from None
+        except KeyboardInterrupt:
+            raise click.ClickException("interrupted") from None
+
+
+def example(text: str) -> Callable[[Command], Command]:
+    """Put a copyable example at the end of a command's help."""
+
+    def add(command: Command) -> Command:
+        command.__doc__ = f"{cleandoc(command.__doc__ or '')}\n\n\b\nExample:\n  {text}"
+        return command
+
+    return add
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the store if it exists.")
+path_type = click.Path(path_type=Path)

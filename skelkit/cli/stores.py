@@ -1,0 +1,42 @@
+"""Look into a store, and check it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from skelkit.cli.base import example, json_option, path_type
+
+
+@click.command()
+@click.argument("file", type=path_type)
+@click.option("--sample", metavar="NAME", help="Show one sequence.")
+@json_option
+@example("skelkit show ntu60.h5 --sample S001C001P001R001A023")
+def show(file: Path, sample: str | None, as_json: bool) -> None:
+    """Say what is in a store: sequences, classes, protocols, layout and recipe."""
+    from skelkit.show import describe_sample, describe_store
+    from skelkit.store import Store
+
+    with Store(file) as store:
+        facts, text = describe_sample(store, sample) if sample else describe_store(store)
+    click.echo(json.dumps(facts) if as_json else text)
+
+
+@click.command()
+@click.argument("file", type=path_type)
+@json_option
+@example("skelkit verify ntu60.h5")
+def verify(file: Path, as_json: bool) -> None:
+    """Check every byte of a store, and name the sequences that are damaged."""
+    from skelkit.store import verify as run
+
+    problems = run(file)
+    if as_json:
+        click.echo(json.dumps({"file": str(file), "intact": not problems, "problems": problems}))
+    else:
+        click.echo("\n".join(problems) or f"{file}: intact")
+    if problems:
+        raise click.exceptions.Exit(1)
