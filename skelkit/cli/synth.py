@@ -20,7 +20,10 @@ from skelkit.cli.base import DATASET_NAMES, example, json_option, path_type
 @click.option("--repeats", type=click.IntRange(1), default=2, show_default=True, help="Of each action.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @json_option
-@example("skelkit synth raw --dataset ntu60 --classes 10 --subjects 8 --repeats 2")
+@example(
+    "skelkit synth raw --dataset ntu60 --classes 10 --subjects 8 --repeats 2",
+    "skelkit synth raw --dataset pku1 --classes 10 --subjects 8 --repeats 2",
+)
 def synth(
     directory: Path, dataset: str, classes: int, subjects: int, repeats: int, seed: int, as_json: bool
 ) -> None:

@@ -1,7 +1,8 @@
-"""synthetic: valid files, the same every time, and actions that can be told apart but not trivially."""
+"""synthetic.ntu: valid files, the same every time, and actions that can be told apart but not trivially."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from itertools import islice, pairwise
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from skelkit import synthetic
 from skelkit.errors import SkelkitError
 from skelkit.skeleton import load_layout
 from skelkit.synthetic import synthesise
+from skelkit.synthetic.bodies import MOTIONS
 
 XSUB_TRAIN = {1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38}
 NUMBER = r"-?\d+(\.\d+)?(e-\d\d)?"
@@ -151,6 +152,12 @@ def test_same_seed_same_bytes_and_another_seed_other_bytes(tmp_path: Path) -> No
     assert len(set(first)) == len(first)
 
 
+def test_the_bytes_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    files = synthesise(tmp_path, classes=4, subjects=1, repeats=1, seed=0)
+    digest = hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files))
+    assert digest.hexdigest() == "7e42a15876c5ee14093112573b4c04cb5b8f573e83df7883466ddc1229bfe102"
+
+
 def test_a_file_does_not_depend_on_the_others(small: list[Path], tmp_path: Path) -> None:
     alone = synthesise(tmp_path, classes=1, subjects=2, repeats=2, seed=3)
     assert {file.name for file in alone} - {file.name for file in small}
@@ -197,8 +204,8 @@ def test_classes_can_be_told_apart_but_not_trivially(small: list[Path]) -> None:
 
 
 def test_all_classes_of_ntu120_are_different() -> None:
-    motions = {tuple(motion) for motion in synthetic._MOTIONS}
-    assert len(motions) == len(synthetic._MOTIONS) == 120
+    motions = {tuple(motion) for motion in MOTIONS}
+    assert len(motions) == len(MOTIONS) == 120
 
 
 def test_ntu120_and_progress(tmp_path: Path) -> None:
@@ -226,11 +233,18 @@ def test_ntu120_and_progress(tmp_path: Path) -> None:
         ("ntu120", {"subjects": 107}, "ntu120 takes 1 to 106 subjects, not 107"),
         ("ntu60", {"repeats": 0}, "ntu60 takes 1 to 999 repeats, not 0"),
         ("ntu60", {"seed": -1}, "the seed must not be negative, not -1"),
-        ("pku1", {}, "cannot synthesise dataset 'pku1'; expected one of ntu60, ntu120"),
+        ("pku1", {"classes": 52}, "pku1 takes 1 to 51 classes, not 52"),
+        ("pku1", {"subjects": 67}, "pku1 takes 2 to 66 subjects, not 67"),
+        ("pku1", {"subjects": 1}, "pku1 takes 2 to 66 subjects, not 1"),
+        ("pku1", {"repeats": 30}, "pku1 takes 1 to 29 repeats, not 30"),
+        ("pku2", {"classes": 52}, "pku2 takes 1 to 51 classes, not 52"),
+        ("pku2", {"subjects": 14}, "pku2 takes 2 to 13 subjects, not 14"),
+        ("pku2", {"repeats": 20}, "pku2 takes 1 to 19 repeats, not 20"),
+        ("pku3", {}, "cannot synthesise dataset 'pku3'; expected one of ntu60, ntu120, pku1, pku2"),
     ],
 )
 def test_refusals(tmp_path: Path, dataset: str, change: dict[str, int], message: str) -> None:
-    n = {"classes": 1, "subjects": 1, "repeats": 1, "seed": 0, **change}
+    n = {"classes": 1, "subjects": 2, "repeats": 1, "seed": 0, **change}
     with pytest.raises(SkelkitError) as caught:
         synthesise(
             tmp_path / "out",
