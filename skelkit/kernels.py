@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-__all__ = ["make_views", "philox_uniforms", "scan_ntu"]
+__all__ = ["centre_frames", "make_views", "philox_uniforms", "spread", "turn"]
 
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -112,259 +112,59 @@ def make_views(
                     out[n, f, m, v, 2] = a[2, 0] * x + a[2, 1] * y + a[2, 2] * z
 
 
-# What a scanner can stumble over; `skelkit.readers` turns them into words.
-OK, ENDS_EARLY, NOT_NUMBER, NOT_INTEGER, NOT_FINITE, TOO_FEW, TOO_MANY, OUT_OF_RANGE, TRAILING = range(9)
-# What the scanner of .skeleton files was reading.
-FRAME_COUNT, BODY_COUNT, BODY, JOINT_COUNT, JOINT = range(5)
-
-NTU_JOINTS = 25
-NTU_BODY_FIELDS = 10
-NTU_JOINT_FIELDS = 12
-
-_EXACT_INTEGERS = np.uint64(1) << np.uint64(53)
-_MANTISSA_LIMIT = np.uint64(10**18)
-_TEN = np.uint64(10)
-_POWERS = np.array([float(10**n) for n in range(23)])
-_NUMBER, _HARD, _INFINITE, _NO_NUMBER = range(4)
-
-
 @njit(cache=True, nogil=True)
-def _skip_blanks(data: NDArray[np.uint8], at: int) -> int:
-    while at < data.size and (data[at] == 32 or data[at] == 13 or data[at] == 9):
-        at += 1
-    return at
+def spread(joints: NDArray[np.float32], present: NDArray[np.bool_], body: int) -> float:
+    """Standard deviations of a body's x, y and z over its frames and all joints, summed.
 
-
-@njit(cache=True, nogil=True)
-def _token_end(data: NDArray[np.uint8], at: int) -> int:
-    while at < data.size and data[at] != 32 and data[at] != 10 and data[at] != 13 and data[at] != 9:
-        at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
-def _at_line_end(data: NDArray[np.uint8], at: int) -> bool:
-    return at >= data.size or data[at] == 10
-
-
-@njit(cache=True, nogil=True)
-def _is_infinite(data: NDArray[np.uint8], at: int, end: int) -> bool:
-    """nan or inf, in any case, with or without a sign."""
-    if at < end and (data[at] == 43 or data[at] == 45):
-        at += 1
-    if end - at != 3:
-        return False
-    a, b, c = data[at] | 32, data[at + 1] | 32, data[at + 2] | 32
-    return (a == 110 and b == 97 and c == 110) or (a == 105 and b == 110 and c == 102)
-
-
-@njit(cache=True, nogil=True)
-def _scan_number(data: NDArray[np.uint8], at: int) -> tuple[float, int, int]:
-    """The decimal number at ``at``: its value, where it ends, and its kind.
-
-    A mantissa below 2**53 times a power of ten up to 22 is correctly rounded by one multiplication or
-    division (Clinger 1990); the caller gives the rare others, of kind _HARD, to ``float()``.
+    joints (T, M, V, 3); present (T, M), somewhere for this body
     """
-    begin = at
-    negative = False
-    if at < data.size and (data[at] == 45 or data[at] == 43):
-        negative = data[at] == 45
-        at += 1
-    mantissa = np.uint64(0)
-    digits = 0
-    exponent = 0
-    hard = False
-    fraction = False
-    while at < data.size:
-        c = data[at]
-        if 48 <= c <= 57:
-            digits += 1
-            if mantissa < _MANTISSA_LIMIT:
-                mantissa = mantissa * _TEN + np.uint64(c - 48)
-                if fraction:
-                    exponent -= 1
-            else:
-                hard = True
-        elif c == 46 and not fraction:
-            fraction = True
-        else:
-            break
-        at += 1
-    if digits > 0 and at < data.size and (data[at] == 101 or data[at] == 69):
-        at += 1
-        down = False
-        if at < data.size and (data[at] == 45 or data[at] == 43):
-            down = data[at] == 45
-            at += 1
-        first = at
-        power = 0
-        while at < data.size and 48 <= data[at] <= 57:
-            power = min(power * 10 + np.int64(data[at] - 48), 100000)
-            at += 1
-        if at == first:
-            digits = 0
-        exponent += -power if down else power
-    end = _token_end(data, at)
-    if digits == 0 or end != at:
-        return 0.0, end, _INFINITE if _is_infinite(data, begin, end) else _NO_NUMBER
-    if hard or mantissa >= _EXACT_INTEGERS or exponent < -22 or exponent > 22:
-        return 0.0, end, _HARD
-    value = float(mantissa)
-    value = value / _POWERS[-exponent] if exponent < 0 else value * _POWERS[exponent]
-    return (-value if negative else value), end, _NUMBER
+    frames, joint_count = joints.shape[0], joints.shape[2]
+    count = 0
+    mean = np.zeros(3)
+    for t in range(frames):
+        if present[t, body]:
+            count += joint_count
+            for v in range(joint_count):
+                for axis in range(3):
+                    mean[axis] += joints[t, body, v, axis]
+    mean /= count
+    variance = np.zeros(3)
+    for t in range(frames):
+        if present[t, body]:
+            for v in range(joint_count):
+                for axis in range(3):
+                    variance[axis] += (joints[t, body, v, axis] - mean[axis]) ** 2
+    return np.sqrt(variance / count).sum()
 
 
 @njit(cache=True, nogil=True)
-def _scan_integer(data: NDArray[np.uint8], at: int) -> tuple[int, int, bool]:
-    """The whole number at ``at``: its value, where it ends, and whether it is one that an int64 holds."""
-    end = _token_end(data, at)
-    sign = 1
-    if at < end and data[at] == 45:
-        sign = -1
-        at += 1
-    good = 0 < end - at <= 18
-    value = 0
-    while at < end and good:
-        c = data[at]
-        good = 48 <= c <= 57
-        value = value * 10 + (np.int64(c) - 48)
-        at += 1
-    return sign * value, end, good
+def centre_frames(joints: NDArray[np.float32], centre: int, out: NDArray[np.float32]) -> None:
+    """Subtract joint ``centre`` of the first body from all bodies, frame by frame; a joint whose coordinates
+    sum to exactly zero becomes zero.
 
-
-@njit(cache=True, nogil=True)
-def _scan_count(data: NDArray[np.uint8], at: int) -> tuple[int, int, int]:
-    """A line with one whole number: its value, where it ends, and a status."""
-    at = _skip_blanks(data, at)
-    if at >= data.size:
-        return 0, at, ENDS_EARLY
-    if _at_line_end(data, at):
-        return 0, at, TOO_FEW
-    value, end, good = _scan_integer(data, at)
-    if not good:
-        return 0, at, NOT_INTEGER
-    at = _skip_blanks(data, end)
-    if not _at_line_end(data, at):
-        return 0, at, TOO_MANY
-    return value, at, OK
-
-
-@njit(cache=True, nogil=True)
-def scan_ntu(
-    data: NDArray[np.uint8],
-    bodies: NDArray[np.int64],
-    tracks: NDArray[np.int64],
-    joints: NDArray[np.float32],
-    hard: NDArray[np.int64],
-    result: NDArray[np.int64],
-) -> None:
-    """Scan a whole .skeleton file.
-
-    data (bytes,); bodies (T,) how many in each frame; tracks (R,) and joints (R, 25, 3), one row a body,
-    in file order; hard (H, 2) place among the numbers of ``joints``, and byte, of numbers left to
-    ``float()``; result: status, line (from 1), byte, what was being read, its value, T, R, hard numbers
-    (which may be more than H).
-
-    ``bodies`` and the rows must be long enough for all that the file can hold: `skelkit.readers.ntu` takes
-    both from its size.
+    joints and out (T, M, V, 3)
     """
-    line = 1
-    rows = 0
-    hards = 0
-    reading = FRAME_COUNT
-    frames, at, status = _scan_count(data, 0)
-    value = frames
-    if status == OK and frames < 0:
-        status = OUT_OF_RANGE
-    frame = 0
-    while status == OK and frame < frames:
-        reading = BODY_COUNT
-        line += 1
-        count, at, status = _scan_count(data, at + 1)
-        value = count
-        if status == OK and count < 0:
-            status = OUT_OF_RANGE
-        if status == OK and frame < bodies.size:
-            bodies[frame] = count
-        body = 0
-        while status == OK and body < count:
-            reading = BODY
-            line += 1
-            at = _skip_blanks(data, at + 1)
-            value = 0
-            while status == OK and not _at_line_end(data, at):
-                if value == NTU_BODY_FIELDS:
-                    status = TOO_MANY
-                elif value == 0:
-                    track, end, good = _scan_integer(data, at)
-                    if not good:
-                        status = NOT_INTEGER
-                    elif rows < tracks.size:
-                        tracks[rows] = track
-                else:
-                    _, end, kind = _scan_number(data, at)
-                    if kind == _NO_NUMBER:
-                        status = NOT_NUMBER
-                if status == OK:
-                    at = _skip_blanks(data, end)
-                    value += 1
-            if status == OK and value < NTU_BODY_FIELDS:
-                status = ENDS_EARLY if at >= data.size else TOO_FEW
-            if status != OK:
-                break
-            reading = JOINT_COUNT
-            line += 1
-            value, at, status = _scan_count(data, at + 1)
-            if status == OK and value != NTU_JOINTS:
-                status = OUT_OF_RANGE
-            if status == OK and rows >= tracks.size:
-                status = ENDS_EARLY
-            joint = 0
-            while status == OK and joint < NTU_JOINTS:
-                reading = JOINT
-                line += 1
-                at = _skip_blanks(data, at + 1)
-                value = 0
-                while status == OK and not _at_line_end(data, at):
-                    if value == NTU_JOINT_FIELDS:
-                        status = TOO_MANY
-                        break
-                    number, end, kind = _scan_number(data, at)
-                    if kind == _NO_NUMBER:
-                        status = NOT_NUMBER
-                    elif value < 3:
-                        if kind == _INFINITE:
-                            status = NOT_FINITE
-                        elif kind == _HARD:
-                            if hards < hard.shape[0]:
-                                hard[hards, 0] = (rows * NTU_JOINTS + joint) * 3 + value
-                                hard[hards, 1] = at
-                            hards += 1
-                        else:
-                            joints[rows, joint, value] = number
-                    if status == OK:
-                        at = _skip_blanks(data, end)
-                        value += 1
-                if status == OK and value < NTU_JOINT_FIELDS:
-                    status = ENDS_EARLY if at >= data.size else TOO_FEW
-                joint += 1
-            if status == OK:
-                rows += 1
-                body += 1
-        if status == OK:
-            frame += 1
-    if status == OK:
-        while at < data.size and (data[at] == 10 or data[at] == 32 or data[at] == 13 or data[at] == 9):
-            if data[at] == 10:
-                line += 1
-            at += 1
-        if at < data.size:
-            status = TRAILING
-    result[0] = status
-    result[1] = line
-    result[2] = at
-    result[3] = reading
-    result[4] = value
-    result[5] = frames
-    result[6] = rows
-    result[7] = hards
+    for t in range(joints.shape[0]):
+        a, b, c = joints[t, 0, centre, 0], joints[t, 0, centre, 1], joints[t, 0, centre, 2]
+        for m in range(joints.shape[1]):
+            for v in range(joints.shape[2]):
+                x, y, z = joints[t, m, v, 0], joints[t, m, v, 1], joints[t, m, v, 2]
+                tracked = x + y + z != 0
+                out[t, m, v, 0] = x - a if tracked else np.float32(0)
+                out[t, m, v, 1] = y - b if tracked else np.float32(0)
+                out[t, m, v, 2] = z - c if tracked else np.float32(0)
+
+
+@njit(cache=True, nogil=True)
+def turn(joints: NDArray[np.float32], matrix: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Each joint times one matrix, in float64.
+
+    joints and out (T, M, V, 3); matrix (3, 3)
+    """
+    for t in range(joints.shape[0]):
+        for m in range(joints.shape[1]):
+            for v in range(joints.shape[2]):
+                x, y, z = joints[t, m, v, 0], joints[t, m, v, 1], joints[t, m, v, 2]
+                for axis in range(3):
+                    a = matrix[axis]
+                    out[t, m, v, axis] = 0.0 + a[0] * x + a[1] * y + a[2] * z  # not -0 for an absent body

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,44 +85,147 @@ def read_skeleton(data: bytes) -> Bodies:
     return frames
 
 
+def read_pku(data: bytes) -> Joints:
+    """A skeleton file of PKU-MMD, by line and by word: (T, 2, 25, 3)."""
+    frames = []
+    for line in data.decode("ascii").split("\n"):
+        numbers = [float(word) for word in line.split()]
+        if numbers:
+            bodies = np.array(numbers, np.float64).astype(np.float32).reshape(2, 25, 3)
+            frames.append([body if body.any() else np.zeros_like(body) for body in bodies])
+    return np.array(frames, np.float32)
+
+
+BODY_FIELDS = (
+    *("id", "edges", "left_confidence", "left", "right_confidence", "right"),
+    *("restricted", "lean_x", "lean_y", "tracking"),
+)
+JOINT_FIELDS = ("x", "y", "z", "depth_x", "depth_y", "colour_x", "colour_y", "w", "i", "j", "k", "tracking")
+
+
+def isc_pipeline(data: bytes) -> Joints:
+    """A file's bytes to what the paper's code stores of it: (3, 300, 25, 2), played again up to frame 300.
+
+    Like that code it reads line by line, keeps every field by its name, and has a loop where that has one.
+    """
+    lines = io.StringIO(data.decode("ascii"))
+    frames: Bodies = []
+    for _ in range(int(lines.readline())):
+        bodies = []
+        for _ in range(int(lines.readline())):
+            body = _fields(BODY_FIELDS, lines.readline())
+            joints = [_fields(JOINT_FIELDS, lines.readline()) for _ in range(int(lines.readline()))]
+            bodies.append((int(body["id"]), [[joint["x"], joint["y"], joint["z"]] for joint in joints]))
+        frames.append(bodies)
+    return _isc(frames, 300)
+
+
+def _fields(names: tuple[str, ...], line: str) -> dict[str, float]:
+    return {name: float(word) for name, word in zip(names, line.split(), strict=True)}
+
+
 def isc(frames: Bodies) -> Joints:
-    """The recipe ``isc``, one frame, one body, one joint after the other: (T, up to 2, 25, 3)."""
-    bodies = []
-    for slot in range(4):
-        shown = [np.array(frame[slot][1], np.float32) if len(frame) > slot else None for frame in frames]
-        shown = [pose if pose is not None and pose.any() else None for pose in shown]
-        there = np.array([pose for pose in shown if pose is not None], np.float64)
-        if len(there):
-            bodies.append((sum(there[..., axis].std() for axis in range(3)), shown))
-    bodies.sort(key=lambda body: -body[0])
-    nobody = np.zeros((25, 3), np.float32)
-    result = np.zeros((len(frames), len(bodies[:2]), 25, 3), np.float32)
-    for m, (_, shown) in enumerate(bodies[:2]):
-        if shown[0] is None:
-            shown = [pose for pose in shown if pose is not None]
-        while shown[-1] is None:
-            shown.pop()
-        for t in range(len(frames)):
-            pose = shown[t % len(shown)]
-            result[t, m] = nobody if pose is None else pose
-    for t in range(len(frames)):
-        centre = result[t, 0, 1].copy()
-        for m, v in np.ndindex(*result.shape[1:3]):
-            if result[t, m, v].sum() != 0:
-                result[t, m, v] -= centre
+    """The recipe ``isc``: (T, up to 2, 25, 3)."""
+    joints = _isc(frames, len(frames)).transpose(1, 3, 2, 0)
+    return joints[:, [m for m in range(2) if joints[:, m].any()]]
+
+
+def _isc(frames: Bodies, length: int) -> Joints:
+    """(3, length, 25, 2), the frames after the last one filled by playing it again."""
+    slots = np.zeros((4, len(frames), 25, 3))
+    for t, frame in enumerate(frames):
+        for slot, (_, pose) in enumerate(frame[:4]):
+            for v, joint in enumerate(pose):
+                slots[slot, t, v] = joint
+    spread = []
+    for m in range(4):
+        there = slots[m, slots[m].sum(axis=(1, 2)) != 0]
+        spread.append(sum(there[..., axis].std() for axis in range(3)) if len(there) else 0)
+    result = np.zeros((3, length, 25, 2), np.float32)
+    persons = result.transpose(3, 1, 2, 0)
+    persons[:, : len(frames)] = slots[np.argsort(spread)[::-1][:2]]
+    if not persons.any():
+        return result
+    for person in persons:
+        if person.sum() != 0:
+            _fill(person)
+    centre = persons[0, :, 1:2].copy()
+    for person in persons:
+        person[:] = (person - centre) * (person.sum(axis=-1, keepdims=True) != 0)
     for tail, head, target in ((0, 1, [0, 0, 1]), (4, 8, [1, 0, 0])):
-        bone = result[0, 0, head] - result[0, 0, tail]
-        for index in np.ndindex(*result.shape[:3]):
-            result[index] = _turned(result[index], bone, np.array(target, float))
+        matrix = _shortest_turn(persons[0, 0, head] - persons[0, 0, tail], target)
+        for person in persons:
+            if person.sum() == 0:
+                continue
+            for pose in person:
+                if pose.sum() == 0:
+                    continue
+                for joint in pose:
+                    joint[:] = np.dot(matrix, joint)
     return result
 
 
-def _turned(point: NDArray[np.float32], bone: NDArray[np.float32], target: NDArray[np.float64]) -> Joints:
-    """Rodrigues' formula: the point after the shortest turn that takes ``bone`` to ``target``."""
+def _fill(person: Joints) -> None:
+    """The frames of one who comes late to the start; then all again, as often as there is room."""
+    if person[0].sum() == 0:
+        there = person[person.sum(axis=(1, 2)) != 0]
+        person[:] = 0
+        person[: len(there)] = there
+    for t, pose in enumerate(person):
+        if pose.sum() == 0 and person[t:].sum() == 0:
+            for later in range(t, len(person)):
+                person[later] = person[later - t]
+            return
+
+
+def _shortest_turn(bone: Joints, target: list[int]) -> NDArray[np.float64]:
+    """Rodrigues' formula, by the matrix of the cross product with the axis."""
     axis = np.cross(bone, target)
     if np.abs(axis).sum() < 1e-6:
-        return point
-    axis /= np.linalg.norm(axis)
-    angle = np.arccos(np.dot(bone / np.linalg.norm(bone), target))
-    along = axis * np.dot(axis, point) * (1 - np.cos(angle))
-    return (point * np.cos(angle) + np.cross(axis, point) * np.sin(angle) + along).astype(np.float32)
+        return np.eye(3)
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = np.arccos(np.clip(np.dot(bone / np.linalg.norm(bone), target), -1, 1))
+    turn: NDArray[np.float64] = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return turn
+
+
+def ctrgcn(frames: Bodies) -> Joints:
+    """The recipe ``ctrgcn``, person by person: (T, up to 2, 25, 3)."""
+    people: dict[tuple[int, int], tuple[int, list[Joints]]] = {}
+    time = 0
+    for frame in frames:
+        shown = [(track, np.array(pose, np.float32)) for track, pose in frame if np.any(pose)]
+        tracks = [track for track, _ in shown]
+        for m, (track, pose) in enumerate(shown):
+            person = track, tracks[:m].count(track)
+            people.setdefault(person, (time, []))[1].append(pose)
+        time += bool(shown)
+    if len(people) > 1 and any(len(poses) >= 12 for _, poses in people.values()):
+        people = {person: found for person, found in people.items() if len(found[1]) >= 12}
+    motion = {}
+    for person, (_, poses) in list(people.items()):
+        upright = [pose for pose in poses if np.ptp(pose[:, 0]) <= np.float32(0.8) * np.ptp(pose[:, 1])]
+        if len(people) > 1 and 1 - len(upright) / len(poses) >= 0.69754:
+            del people[person]
+            continue
+        motions = [np.concatenate(some).var(axis=0).sum() for some in (poses, upright) if some]
+        motion[person] = min(motions)
+    actors = np.zeros((time, 2, 25, 3), np.float32)
+    spans: list[tuple[int, int] | None] = [None, (0, 0)]
+    for person in sorted(people, key=lambda person: -motion[person]):
+        start, poses = people[person]
+        end = start + len(poses) - 1
+        for actor, span in enumerate(spans):
+            if span is None or min(span[1], end) - max(span[0], start) <= 0:
+                actors[start : end + 1, actor] = poses
+                spans[actor] = (min(span[0], start), max(span[1], end)) if span else (start, end)
+                break
+    actors = actors[actors.any(axis=(1, 2, 3))]
+    actors = actors[:, [m for m in range(2) if actors[:, m].any()]]
+    if actors.size:
+        origin = next(pose[1].copy() for pose in actors[:, 0] if pose.any())
+    for t, m in np.ndindex(*actors.shape[:2]):
+        if actors[t, m].any():
+            actors[t, m] -= origin
+    return actors

@@ -22,23 +22,23 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit import kernels
+from skelkit import scanners
 from skelkit.errors import InputError
+from skelkit.readers import text
 from skelkit.sequence import SkeletonSequence
 
 __all__ = ["parse_name", "read"]
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
-_TOKEN = re.compile(rb"[^ \t\r\n]+")
 _LEAST_BODY_BYTES = 25 * 24 + 20 + 3
 _MOST_PLACES = 4_000_000
 """Frames times bodies, 1.2 GB of joints: more than a day of one person."""
 _READING = {
-    kernels.FRAME_COUNT: "the number of frames",
-    kernels.BODY_COUNT: "the number of bodies in a frame",
-    kernels.BODY: f"the {kernels.NTU_BODY_FIELDS} fields of a body",
-    kernels.JOINT_COUNT: f"the number of joints, {kernels.NTU_JOINTS}",
-    kernels.JOINT: f"the {kernels.NTU_JOINT_FIELDS} fields of a joint",
+    scanners.FRAME_COUNT: "the number of frames",
+    scanners.BODY_COUNT: "the number of bodies in a frame",
+    scanners.BODY: f"the {scanners.NTU_BODY_FIELDS} fields of a body",
+    scanners.JOINT_COUNT: f"the number of joints, {scanners.NTU_JOINTS}",
+    scanners.JOINT: f"the {scanners.NTU_JOINT_FIELDS} fields of a joint",
 }
 
 
@@ -80,14 +80,14 @@ def read(data: bytes, file: str) -> SkeletonSequence:
     InputError : the name or the content is not as above; a coordinate is not a finite float32
     """
     name, columns = parse_name(file)
-    if not data.strip():
+    if not data or data.isspace():
         raise InputError(file, "the file is empty, expected the number of frames", 1)
     counts, tracks, rows = _scan(data, file)
     frames, most = len(counts), int(counts.max(initial=0))
     if frames * most > _MOST_PLACES:
         raise InputError(file, f"{frames} frames with up to {most} bodies are more than memory should hold")
     slot = np.arange(most)[None, :] < counts[:, None]
-    joints = np.zeros((frames, most, kernels.NTU_JOINTS, 3), dtype=np.float32)
+    joints = np.zeros((frames, most, scanners.NTU_JOINTS, 3), dtype=np.float32)
     ids = np.zeros((frames, most), dtype=np.int64)
     joints[slot] = rows
     ids[slot] = tracks
@@ -97,62 +97,47 @@ def read(data: bytes, file: str) -> SkeletonSequence:
 
 def _scan(data: bytes, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Bodies of each frame (T,), tracking id (R,) and joints (R, 25, 3) of each body."""
-    raw = np.frombuffer(data, dtype=np.uint8)
+    raw = text.as_lines(data)
     most_rows = len(data) // _LEAST_BODY_BYTES + 1
-    bodies = np.zeros(len(data) // 2 + 1, dtype=np.int64)
-    tracks = np.zeros(most_rows, dtype=np.int64)
-    joints = np.zeros((most_rows, kernels.NTU_JOINTS, 3), dtype=np.float32)
-    hard = np.zeros((64, 2), dtype=np.int64)
-    result = np.zeros(8, dtype=np.int64)
-    kernels.scan_ntu(raw, bodies, tracks, joints, hard, result)
-    status, line, at, reading, value, frames, rows, hards = (int(number) for number in result)
-    if status != kernels.OK:
+    bodies = np.empty(len(data) // 2 + 1, dtype=np.int64)
+    tracks = np.empty(most_rows, dtype=np.int64)
+    joints = np.empty(most_rows * scanners.NTU_JOINTS * 3, dtype=np.float32)
+    result = np.empty(8, dtype=np.int64)
+    hard = np.empty((64, 2), dtype=np.int64)
+    scanners.scan_ntu(raw, bodies, tracks, joints, hard, result)
+    status, line, at, reading, value, frames, rows, hards = result.tolist()
+    if status == scanners.TOO_FEW and at == len(data):  # at the line feed that as_lines added
+        status = scanners.ENDS_EARLY
+    if status != scanners.OK:
         raise InputError(file, _explain(data, status, at, reading, value), line)
     if hards > len(hard):
-        hard = np.zeros((hards, 2), dtype=np.int64)
-        kernels.scan_ntu(raw, bodies, tracks, joints, hard, result)
-    for place, byte in hard[:hards]:
-        with np.errstate(over="ignore"):
-            number = np.float32(float(_token(data, byte)))
-        if np.isinf(number):
-            line = data.count(b"\n", 0, byte) + 1
-            raise InputError(file, f"found {_shown(data, byte)} as a coordinate, expected metres", line)
-        joints.reshape(-1)[place] = number
-    return bodies[:frames], tracks[:rows], joints[:rows]
-
-
-def _token(data: bytes, at: int) -> bytes:
-    found = _TOKEN.match(data, at)
-    return found.group() if found else b""
-
-
-def _shown(data: bytes, at: int) -> str:
-    """What stands there, for people: quoted, and not too long."""
-    token = _token(data, at)
-    return repr(token[:40].decode("ascii", "replace")) if token else "nothing"
+        hard = np.empty((hards, 2), dtype=np.int64)
+        scanners.scan_ntu(raw, bodies, tracks, joints, hard, result)
+    text.fill_hard_numbers(joints, hard[:hards], data, file)
+    return bodies[:frames], tracks[:rows], joints.reshape(-1, scanners.NTU_JOINTS, 3)[:rows]
 
 
 def _explain(data: bytes, status: int, at: int, reading: int, value: int) -> str:
     expected = _READING[reading]
-    found = _shown(data, at)
+    found = text.shown(data, at)
     match status:
-        case kernels.ENDS_EARLY:
+        case scanners.ENDS_EARLY:
             return f"the file ends here, expected {expected}"
-        case kernels.NOT_NUMBER:
+        case scanners.NOT_NUMBER:
             return f"found {found} as field {value + 1}, expected a number among {expected}"
-        case kernels.NOT_FINITE:
+        case scanners.NOT_FINITE:
             return f"found {found} as coordinate {'xyz'[value]}, expected a finite number"
-        case kernels.NOT_INTEGER:
-            what = "the tracking id, a whole number" if reading == kernels.BODY else expected
+        case scanners.NOT_INTEGER:
+            what = "the tracking id, a whole number" if reading == scanners.BODY else expected
             return f"found {found}, expected {what}"
-        case kernels.TOO_FEW:
-            many = f"{value} fields" if reading in (kernels.BODY, kernels.JOINT) else "an empty line"
+        case scanners.TOO_FEW:
+            many = f"{value} fields" if reading in (scanners.BODY, scanners.JOINT) else "an empty line"
             return f"found {many}, expected {expected}"
-        case kernels.TOO_MANY:
+        case scanners.TOO_MANY:
             return f"found more, from {found} on, than {expected}"
-        case kernels.OUT_OF_RANGE if reading == kernels.FRAME_COUNT:
+        case scanners.OUT_OF_RANGE if reading == scanners.FRAME_COUNT:
             return f"found {value} frames, expected 0 or more"
-        case kernels.OUT_OF_RANGE:
+        case scanners.OUT_OF_RANGE:
             return f"found {value}, expected {expected}"
         case _:
             return f"found {found} after the last frame, expected the end of the file"

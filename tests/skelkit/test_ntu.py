@@ -258,6 +258,25 @@ def test_not_finite_is_refused_among_coordinates_only(tiny: bytes, word: str) ->
         assert ntu.read(with_word(tiny, BODY_LINE, column, word), NAME).joints.tobytes() == expected
 
 
+@pytest.mark.parametrize(
+    "word", ["5.", ".5", "+1", "-.5e-3", "1E400", "1e-400", "00", "7" * 400, "." + "7" * 400]
+)
+def test_any_spelling_in_fields_that_are_not_kept(tiny: bytes, word: str) -> None:
+    expected = ntu.read(tiny, NAME).joints.tobytes()
+    for line, columns in ((BODY_LINE, range(1, 10)), (7, range(3, 12))):
+        for column in columns:
+            assert ntu.read(with_word(tiny, line, column, word), NAME).joints.tobytes() == expected
+
+
+@pytest.mark.parametrize(
+    "word", ["", ".", "-", "+.", "1e", "1e+", "e5", "1.2.3", "infinity", "1\v", "1,5", "0x1"]
+)
+def test_what_is_no_number_in_fields_that_are_not_kept(tiny: bytes, word: str) -> None:
+    for line, columns in ((BODY_LINE, range(1, 10)), (7, range(3, 12))):
+        for column in columns:
+            assert refused(with_word(tiny, line, column, word)).line == line
+
+
 @pytest.mark.parametrize("word", ["1e39", "-3.41e38", "9" * 60, "1e400"])
 def test_a_coordinate_that_no_float32_holds(tiny: bytes, word: str) -> None:
     error = refused(with_word(tiny, 9, 2, word))
