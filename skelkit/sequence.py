@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["SkeletonSequence"]
+
+
+class _Fields(TypedDict, total=False):
+    joints: NDArray[np.float32]
+    present: NDArray[np.bool_]
+    tracks: NDArray[np.int64] | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +41,14 @@ class SkeletonSequence:
     tracks: NDArray[np.int64] | None = None
     """(T, M) tracking ids, 0 where absent; None once bodies no longer go by slot in the frame."""
     notes: tuple[str, ...] = ()
-    """What a recipe did to its bodies that is worth telling: for the report, not for the store."""
+    """What a recipe did to its bodies that is worth telling, frames and slots counted from 0 as in the raw
+    file: for the report, not for the store."""
 
     def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError where the contract above is broken."""
         if self.joints.ndim != 4 or self.joints.shape[3] != 3 or self.joints.dtype != np.float32:
             raise ValueError(
                 f"{self.name}: joints are {self.joints.dtype} {self.joints.shape}, "
@@ -50,8 +63,14 @@ class SkeletonSequence:
             raise ValueError(f"{self.name}: tracks are {self.tracks.shape}, expected {self.present.shape}")
         if not np.isfinite(self.joints).all():
             raise ValueError(f"{self.name}: a coordinate is not finite")
-        if self.joints[~self.present].any():
+        if not self.present.all() and self.joints[~self.present].any():
             raise ValueError(f"{self.name}: a body marked absent has coordinates other than zero")
+
+    def changed(self, **fields: Unpack[_Fields]) -> Self:
+        """A copy with these fields instead, unchecked: for a step in a chain whose end is checked."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **fields)
+        return copy
 
     @property
     def frames(self) -> int:

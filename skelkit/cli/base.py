@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from inspect import cleandoc
 from pathlib import Path
@@ -12,12 +11,12 @@ import click
 
 from skelkit.errors import SkelkitError
 
-__all__ = ["Commands", "cores", "example", "json_option", "overwrite_option", "path_type"]
+__all__ = ["Commands", "example", "json_option", "overwrite_option", "path_type"]
 
 # The choices stand here as words, and not imported, so that --help need not wait for numba and h5py;
 # a test holds them against the modules they name.
-DATASET_NAMES = ("ntu60", "ntu120")
-RECIPE_NAMES = ("isc", "raw")
+DATASET_NAMES = ("ntu60", "ntu120", "pku1", "pku2")
+RECIPE_NAMES = ("isc", "ctrgcn", "raw")
 AUGMENTATION_NAMES = ("shear", "jitter", "rotation", "crop", "resample", "isc")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -42,19 +41,15 @@ class Commands(click.Group):
             raise click.ClickException("interrupted") from None
 
 
-def example(text: str) -> Callable[[Command], Command]:
-    """Put a copyable example at the end of a command's help."""
+def example(*texts: str) -> Callable[[Command], Command]:
+    """Put copyable examples at the end of a command's help."""
 
     def add(command: Command) -> Command:
-        command.__doc__ = f"{cleandoc(command.__doc__ or '')}\n\n\b\nExample:\n  {text}"
+        lines = "\n  ".join(texts)
+        command.__doc__ = f"{cleandoc(command.__doc__ or '')}\n\n\b\nExample:\n  {lines}"
         return command
 
     return add
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
