@@ -2,47 +2,133 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skelkit.store import Store
 
 __all__ = ["describe_sample", "describe_store", "protocol_lines"]
 
+_WIDTH = 100
+"""Characters of a line."""
+_LONG = 300
+"""Frames: the length that many methods pad or cut to."""
+
 
 def describe_store(store: Store) -> tuple[dict[str, Any], str]:
     """Counts of everything, and the same as text."""
-    labels, counts = np.unique(store.label, return_counts=True)
+    table = _per_class(store)
     facts: dict[str, Any] = {
         "file": str(store.path),
         "dataset": store.dataset,
+        "shard": asdict(store.shard) if store.shard else None,
         "sequences": len(store),
         "frames": _spread(store.frames),
         "bodies": {int(m): int((store.bodies == m).sum()) for m in np.unique(store.bodies)},
         "layout": store.layout.name,
         "joints": store.layout.size,
         "recipe": store.recipe,
-        "classes": {store.class_name(int(k)): int(n) for k, n in zip(labels, counts, strict=True)},
+        "classes": {row["class"]: row["sequences"] for row in table},
+        "per_class": table,
         "columns": {name: len(np.unique(values)) for name, values in store.columns.items()},
         "protocols": _splits(store),
+        "protocol_rules": store.protocol_rules,
         "content_hash": store.content_hash,
     }
     frames = facts["frames"]
-    bodies = ", ".join(f"{n} with {m}" for m, n in facts["bodies"].items())
+    spread = (
+        f"{frames['least']} to {frames['most']}, {frames['median']:g} in the middle, {frames['sum']} in all"
+    )
+    steps = ", ".join(step["step"] for step in store.recipe["steps"])
     lines = [
         f"{store.path}: {len(store)} sequences of {store.dataset}",
-        f"  frames     {frames['least']} to {frames['most']}, {frames['median']:g} in the middle, "
-        f"{frames['sum']} in all",
-        f"  bodies     {bodies}",
-        f"  layout     {store.layout.name}, {store.layout.size} joints",
-        f"  recipe     {store.recipe['name']}: " + ", ".join(s["step"] for s in store.recipe["steps"]),
-        "  columns    " + ", ".join(f"{name} ({n} values)" for name, n in facts["columns"].items()),
+        *_entry("frames", f"{spread}; longer than {_LONG}: {frames[f'over_{_LONG}']}"),
+        *_entry("bodies", ", ".join(f"{n} with {m}" for m, n in facts["bodies"].items())),
+        *_entry("layout", f"{store.layout.name}, {store.layout.size} joints"),
+        *_entry("recipe", f"{store.recipe['name']}: {steps or 'as the data is'}"),
+        *_entry("columns", ", ".join(f"{name} ({n} values)" for name, n in facts["columns"].items())),
+        *protocol_lines(store),
+        *_entry("content", store.content_hash),
+        "",
+        *_table_lines(table),
     ]
-    lines += protocol_lines(store)
-    lines += [f"  content    {store.content_hash}", "", "  class                                sequences"]
-    lines += [f"  {store.class_name(int(k))[:34]:34} {n:11}" for k, n in zip(labels, counts, strict=True)]
+    if store.shard:
+        shard = f"shard {store.shard.index} of {store.shard.of}, to be merged with the others"
+        lines[1:1] = _entry("part", shard)
     return facts, "\n".join(lines)
+
+
+def _entry(topic: str, text: str) -> list[str]:
+    return wrap(text, _WIDTH, initial_indent=f"  {topic:9}  ", subsequent_indent=" " * 13) or [f"  {topic}"]
+
+
+def _per_class(store: Store) -> list[dict[str, Any]]:
+    """For each class the number of its sequences, in each part of each protocol, and of each camera."""
+    labels, of_label = np.unique(store.label, return_inverse=True)
+
+    def counts(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(of_label[chosen], minlength=len(labels))
+
+    everyone = counts(np.ones(len(store), np.bool_))
+    parts = {
+        name: {"train": counts(part == 1), "test": counts(part == 0)}
+        for name, part in store.protocols.items()
+    }
+    camera = store.columns.get("camera", np.empty(0, np.int64))
+    cameras = {str(number): counts(camera == number) for number in np.unique(camera)}
+    return [
+        {
+            "class": store.class_name(int(label)),
+            "label": int(label),
+            "sequences": int(everyone[n]),
+            "protocols": {
+                name: {side: int(count[n]) for side, count in sides.items()} for name, sides in parts.items()
+            },
+            "cameras": {number: int(count[n]) for number, count in cameras.items()},
+        }
+        for n, label in enumerate(labels)
+    ]
+
+
+def _table_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The counts of `_per_class`, one line a class; groups of columns that find no room are named at the
+    end."""
+    groups = {name: list(sides) for name, sides in rows[0]["protocols"].items()}
+    if rows[0]["cameras"]:
+        groups["camera"] = list(rows[0]["cameras"])
+    room = (_WIDTH - 37) // 7
+    left_out = []
+    for name, columns in list(groups.items()):
+        room -= len(columns)
+        if room < 0:
+            room += len(columns)
+            left_out.append(name)
+            del groups[name]
+
+    def line(name: str, sequences: object, numbers: list[Any]) -> str:
+        return f"  {name[:25]:26}{sequences:>9}" + "".join(f"{number:>7}" for number in numbers)
+
+    def numbers(row: dict[str, Any]) -> list[int]:
+        values = {**row["protocols"], "camera": row["cameras"]}
+        return [values[name][column] for name, columns in groups.items() for column in columns]
+
+    if groups:
+        titles = "".join(
+            f"  {name[: 7 * len(columns) - 2]:{7 * len(columns) - 2}}" for name, columns in groups.items()
+        )
+        yield f"{'':37}{titles}".rstrip()
+    yield line("class", "sequences", [column for columns in groups.values() for column in columns])
+    for row in rows:
+        yield line(row["class"], row["sequences"], numbers(row))
+    sums = np.sum([numbers(row) for row in rows], axis=0)
+    yield line("all", sum(row["sequences"] for row in rows), list(sums))
+    if left_out:
+        yield f"  no room for {', '.join(left_out)}: --json has it"
 
 
 def _splits(store: Store) -> dict[str, dict[str, int]]:
@@ -54,8 +140,12 @@ def _splits(store: Store) -> dict[str, dict[str, int]]:
 
 def protocol_lines(store: Store) -> list[str]:
     """For people: how many sequences each protocol trains and tests on."""
-    parts = _splits(store).items()
-    return [f"  {name:9}  {part['train']} train, {part['test']} test" for name, part in parts]
+    lines = []
+    for name, part in _splits(store).items():
+        neither = len(store) - part["train"] - part["test"]
+        others = f", {neither} in neither" if neither else ""
+        lines += _entry(name, f"{part['train']} train, {part['test']} test{others}")
+    return lines
 
 
 def _extent(joints: Any) -> Any:
@@ -69,6 +159,7 @@ def _spread(frames: Any) -> dict[str, float]:
         "median": float(np.median(frames)),
         "most": int(frames.max()),
         "sum": int(frames.sum(dtype=np.int64)),
+        f"over_{_LONG}": int((frames > _LONG).sum()),
     }
 
 

@@ -12,6 +12,7 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +58,38 @@ class DataFacts:
         ------
         SkelkitError : another joint layout or another recipe
         """
-        if JointLayout.from_json(self.layout) != store.layout:
-            name = JointLayout.from_json(self.layout).name
-            raise SkelkitError(
-                f"{store.path}: its joint layout is {store.layout.name}, the run was trained on {name}"
+        difference = self.why_not(DataFacts.of(store, self.bodies))
+        if difference:
+            raise SkelkitError(f"{store.path}: {difference}")
+
+    def why_not(self, store: DataFacts) -> str | None:
+        """In what a store differs so that the model was not made for it, or None."""
+        old, new = json.loads(self.layout), json.loads(store.layout)
+        if old["name"] != new["name"]:
+            return f"its joint layout is {new['name']}, the run was trained on {old['name']}"
+        fields = ", ".join(name for name in old if old[name] != new[name])
+        if fields:
+            return f"its joint layout {new['name']} differs in {fields} from the run's"
+        old, new = json.loads(self.recipe), json.loads(store.recipe)
+        if old["name"] != new["name"]:
+            difference = f"its recipe is {new['name']}, the run was trained on {old['name']}"
+        elif old["steps"] != new["steps"]:
+            difference = (
+                f"its recipe {new['name']} has {_first_other(new['steps'], old['steps'])}; "
+                f"in that of the run it has {_first_other(old['steps'], new['steps'])}"
             )
-        recipe = json.loads(self.recipe)
-        if any(recipe[key] != store.recipe[key] for key in ("name", "steps")):
-            raise SkelkitError(
-                f"{store.path}: its recipe is {store.recipe['name']}, the run was trained on {recipe['name']}"
-                " or with other parameters; numbers from different recipes do not compare"
-            )
+        else:
+            return None
+        return f"{difference}; numbers from different recipes do not compare"
+
+
+def _first_other(steps: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
+    """The first step that differs from the others', as ``step 2, first_slots(bodies=4)``."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(steps, others, strict=False)))
+    if same == len(steps):
+        return f"{same} steps"
+    parameters = ", ".join(f"{name}={value}" for name, value in steps[same].items() if name != "step")
+    return f"step {same + 1}, {steps[same]['step']}({parameters})"
 
 
 @dataclass(frozen=True)

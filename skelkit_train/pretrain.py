@@ -154,6 +154,9 @@ def _open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool)
 
 
 def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: DataFacts) -> None:
+    difference = before.data.why_not(facts)
+    if difference:
+        raise SkelkitError(f"{run}: cannot go on with this store: {difference}")
     if before.data.content_hash != facts.content_hash:
         raise SkelkitError(f"{run}: was trained on a store with other content")
     old, new = asdict(replace(before.config, epochs=config.epochs)), asdict(config)

@@ -33,10 +33,38 @@ def verify(file: Path, as_json: bool) -> None:
     """Check every byte of a store, and name the sequences that are damaged."""
     from skelkit.store import verify as run
 
-    problems = run(file)
+    problems = run(file, progress=True)
     if as_json:
         click.echo(json.dumps({"file": str(file), "intact": not problems, "problems": problems}))
     else:
         click.echo("\n".join(problems) or f"{file}: intact")
     if problems:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("a", type=path_type)
+@click.argument("b", type=path_type)
+@json_option
+@example("skelkit diff ntu60.h5 ntu60-again.h5")
+def diff(a: Path, b: Path, as_json: bool) -> None:
+    """Say in what two stores differ: recipe, layout, classes, protocols, sequences, labels, joints.
+
+    Ends with exit code 0 where the content is the same, 1 where it differs.
+    """
+    from skelkit.diff import diff as run
+    from skelkit.diff import diff_text, same_content
+    from skelkit.store import Store
+
+    with Store(a) as first, Store(b) as second:
+        differences = run(first, second, progress=True)
+        text = diff_text(first, second, differences)
+    if as_json:
+        facts = {difference.topic: difference.facts for difference in differences}
+        click.echo(
+            json.dumps({"a": str(a), "b": str(b), "same": same_content(differences), "differences": facts})
+        )
+    else:
+        click.echo(text)
+    if not same_content(differences):
         raise click.exceptions.Exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from skelkit.datasets import Protocol
 from skelkit.normalise import RECIPES
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
-from skelkit.store import Header, write_store
+from skelkit.store import Header, Store, write_store
 from skelkit_train.config import PretrainConfig, resolve
 from skelkit_train.pretrain import pretrain
 
@@ -89,6 +90,21 @@ def _make_store(
     protocols = {"xsub": Protocol("subject", frozenset([1, 2, 3]))}
     write_store(path, sequences, Header("made up", skeleton, RECIPES[recipe].describe(), (), protocols))
     return path
+
+
+@pytest.fixture
+def rewritten(tmp_path: Path) -> MakeStore:
+    """Writes a store's sequences again under a header with some fields changed."""
+
+    def write(path: Path, **fields: object) -> Path:
+        out = tmp_path / "rewritten.h5"
+        protocols = {"xsub": Protocol("subject", frozenset([1, 2, 3]))}
+        with Store(path) as store:
+            header = Header(store.dataset, store.layout, store.recipe, store.classes, protocols)
+            write_store(out, store, replace(header, **fields))  # type: ignore[arg-type]
+        return out
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -208,3 +208,25 @@ def test_store_of_another_layout_or_recipe_is_refused(ntu, kinect, make_store, t
         pytest.raises(SkelkitError, match="recipe is isc, the run was trained on raw"),
     ):
         facts.check(store)
+
+
+def test_store_of_the_same_recipe_with_another_parameter_or_layout_in_detail_is_refused(ntu, rewritten):
+    with Store(ntu) as store:
+        facts = DataFacts.of(store, 0)
+        steps, layout = store.recipe["steps"], store.layout
+    first_step = steps[0]["step"]
+    for header, message in (
+        (
+            {"recipe": {"name": "raw", "source": "", "steps": [{**steps[0], "bodies": 7}, *steps[1:]]}},
+            rf"recipe raw has step 1, {first_step}\(bodies=7\); in that of the run .* {first_step}\(\);",
+        ),
+        (
+            {"recipe": {"name": "raw", "source": "", "steps": [*steps, {"step": "more"}]}},
+            rf"has step {len(steps) + 1}, more\(\); in that of the run it has {len(steps)} steps;",
+        ),
+        ({"layout": replace(layout, bones=layout.bones[1:])}, "ntu25 differs in bones from the run's"),
+    ):
+        with Store(rewritten(ntu, **header)) as store, pytest.raises(SkelkitError, match=message):
+            facts.check(store)
+    with Store(rewritten(ntu, recipe={"name": "raw", "source": "in other words", "steps": steps})) as store:
+        facts.check(store)

@@ -210,6 +210,13 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(ntu, own_run, settings
     assert not run.exists()
 
 
+@pytest.mark.parametrize("task", ["linear", "retrieval"])
+def test_a_store_of_other_parameters_is_one_line_naming_both(task, own_run, ntu, rewritten):
+    recipe = {"name": "raw", "source": "", "steps": [{"step": "first_slots", "bodies": 1}]}
+    line = fails("eval", task, own_run, rewritten(ntu, recipe=recipe), "--protocol", "xsub")
+    assert "rewritten.h5: its recipe raw has step 1, first_slots(bodies=1); in that of the run it has" in line
+
+
 def test_interruption_is_one_line(ntu, settings, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

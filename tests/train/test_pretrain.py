@@ -339,6 +339,15 @@ def test_other_data_on_resume_is_refused(own_run, make_store, tmp_path):
         train(other, own_run, load_latest(own_run).config, resume=True)
 
 
+def test_other_recipe_or_layout_on_resume_is_named(own_run, kinect, make_store, tmp_path):
+    for other, message in (
+        (make_store(tmp_path / "other.h5", recipe="isc"), "recipe is isc, the run was trained on raw; "),
+        (kinect, "joint layout is kinect20, the run was trained on ntu25"),
+    ):
+        with pytest.raises(SkelkitError, match=f"isc: cannot go on with this store: its {message}"):
+            train(other, own_run, load_latest(own_run).config, resume=True)
+
+
 def test_nothing_is_made_where_the_data_or_a_size_is_wrong(ntu, tiny, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(StoreError, match="no protocol 'xview'; it has xsub"):

@@ -1,0 +1,184 @@
+"""Reading a store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from skelkit.errors import StoreError
+from skelkit.sequence import SkeletonSequence
+from skelkit.skeleton import JointLayout
+from skelkit.store.format import UNKNOWN, Shard, rows_crc32
+from skelkit.store.seal import read_seal
+
+__all__ = ["Store"]
+
+_FLETCHER_BYTES = 4
+"""At the end of each chunk."""
+
+
+class _Rows:
+    """Reads a dataset by its chunks as they are: HDF5's own checksum would condemn all sequences that share a
+    damaged chunk, and its slicing takes eight times as long."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.id = dataset.id
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self.step = dataset.chunks[0]
+        self.row_shape = dataset.shape[1:]
+
+    def read(self, first: int, end: int) -> NDArray[Any]:
+        """Rows first to end, without end. Raises OSError where the disk fails."""
+        begin = first // self.step * self.step
+        column = (0,) * len(self.row_shape)
+        chunks = (self.id.read_direct_chunk((row, *column))[1] for row in range(begin, end, self.step))
+        rows = np.frombuffer(bytearray().join(chunk[:-_FLETCHER_BYTES] for chunk in chunks), self.dtype)
+        return rows.reshape(-1, *self.row_shape)[first - begin : end - begin]
+
+
+class Store:
+    """A store opened for reading; use it in a ``with``.
+
+    Raises
+    ------
+    StoreError : the file is no store, is of another version, or is damaged
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise StoreError(f"{path}: no such file")
+        try:
+            self.seal = read_seal(self.path)
+            self._file = h5py.File(self.path, "r")
+        except OSError as error:
+            reason = error.strerror or "another program has it open for writing"
+            raise StoreError(f"{path}: cannot be read: {reason}") from None
+        try:
+            self._read_index()
+        except (KeyError, MemoryError, OSError, TypeError, ValueError, RuntimeError) as error:
+            self._file.close()
+            raise StoreError(f"{path}: not an intact store: {error}") from None
+
+    def _read_index(self) -> None:
+        attributes = {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in self._file.attrs.items()
+        }
+        index = {name: dataset[...] for name, dataset in self._file["index"].items()}
+        self.names: list[str] = [name.decode() for name in index["name"]]
+        self.offset: NDArray[np.int64] = index["offset"]
+        self.frames: NDArray[np.int32] = index["frames"]
+        self.bodies: NDArray[np.int32] = index["bodies"]
+        self.label: NDArray[np.int64] = index["label"]
+        self.crc32: NDArray[np.int64] = index["crc32"]
+        self.columns = self._tables("columns")
+        self.protocols = self._tables("protocols")
+        self.dataset: str = attributes["dataset"]
+        self.layout = JointLayout.from_json(attributes["layout"])
+        self.classes: tuple[str, ...] = tuple(json.loads(attributes["classes"]))
+        self.recipe: dict[str, Any] = json.loads(attributes["recipe"])
+        self.content_hash: str = attributes["content_hash"]
+        self.protocol_rules: dict[str, str] = json.loads(attributes["protocols"])
+        shard = attributes.get("shard")
+        self.shard = Shard(**json.loads(shard)) if shard else None
+        self._joints, self._present = _Rows(self._file["joints"]), _Rows(self._file["present"])
+        self._places = {name: place for place, name in enumerate(self.names)}
+
+    def _tables(self, group: str) -> dict[str, NDArray[Any]]:
+        return {name: data[...] for name, data in self._file[group].items()} if group in self._file else {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[SkeletonSequence]:
+        return (self.sequence(place) for place in range(len(self)))
+
+    def class_name(self, label: int) -> str:
+        """The class's name where the dataset names it, else its number from 1."""
+        if label == UNKNOWN:
+            return "unknown class"
+        return self.classes[label] if 0 <= label < len(self.classes) else f"class {label + 1}"
+
+    def place(self, name: str) -> int:
+        """Where the sequence stands in the index.
+
+        Raises
+        ------
+        StoreError : no sequence of that name; similar ones are suggested
+        """
+        if name in self._places:
+            return self._places[name]
+        import difflib
+
+        near = difflib.get_close_matches(name, self.names, n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else f", the first is {self.names[0]}"
+        raise StoreError(f"{self.path}: no sequence {name!r} among its {len(self)}{hint}")
+
+    def part(self, protocol: str, train: bool) -> NDArray[np.int64]:
+        """(n,) places of the training or the test part of a protocol.
+
+        Raises
+        ------
+        StoreError : no such protocol, or the part is empty
+        """
+        if protocol not in self.protocols:
+            known = ", ".join(self.protocols) or "none"
+            raise StoreError(f"{self.path}: no protocol {protocol!r}; it has {known}")
+        places = np.flatnonzero(self.protocols[protocol] == int(train))
+        if not len(places):
+            side = "training" if train else "test"
+            raise StoreError(f"{self.path}: the {side} part of {protocol} is empty")
+        return places
+
+    def sequence(self, place: int) -> SkeletonSequence:
+        """One sequence, as it was stored.
+
+        Raises
+        ------
+        StoreError : its bytes are damaged
+        """
+        name, frames, bodies = self.names[place], int(self.frames[place]), int(self.bodies[place])
+        first = int(self.offset[place])
+        try:
+            joints = self._joints.read(first, first + frames * bodies)
+            present = self._present.read(first, first + frames * bodies)
+        except OSError:
+            raise StoreError(f"{self.path}: sequence {name} cannot be read from the disk") from None
+        if rows_crc32(joints, present) != self.crc32[place]:
+            raise StoreError(f"{self.path}: sequence {name} is damaged: its checksum is wrong")
+        return SkeletonSequence(
+            joints.reshape(frames, bodies, self.layout.size, 3),
+            present.reshape(frames, bodies).astype(np.bool_),
+            name,
+            int(self.label[place]),
+            {column: int(values[place]) for column, values in self.columns.items()},
+        )
+
+    def rows(self) -> NDArray[np.float32]:
+        """(R, V, 3) all joints in memory; a sequence's are at ``offset`` in them.
+
+        Raises
+        ------
+        StoreError : the bytes are damaged
+        """
+        try:
+            joints: NDArray[np.float32] = self._file["joints"][...]
+        except OSError:
+            raise StoreError(f"{self.path}: some sequences are damaged; skelkit verify names them") from None
+        return joints
