@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from skelkit.cli.base import RECIPE_NAMES, example, json_option, overwrite_option, path_type
 
+FORMAT_NAMES = ("npz", "pyskl", "ctrgcn", "isc")
+
 
 @click.command("import")
 @click.argument("file", type=path_type)
-@click.option("--from", "format_", required=True, type=click.Choice(["npz"]), help="The file's format.")
+@click.option(
+    "--from",
+    "format_",
+    required=True,
+    type=click.Choice(FORMAT_NAMES),
+    help="The file's format; of isc it is a folder.",
+)
 @click.option("--skeleton", required=True, help="Joint layout: ntu25, kinect20, coco17 or a .toml file.")
 @click.option(
     "--protocol",
@@ -30,7 +39,7 @@ from skelkit.cli.base import RECIPE_NAMES, example, json_option, overwrite_optio
 @example("skelkit import nucla.npz --from npz --skeleton kinect20 --protocol xview=camera:1,2 -o nucla.h5")
 def import_(
     file: Path,
-    format_: str,  # noqa: ARG001  npz is the only one yet
+    format_: str,
     skeleton: str,
     protocols: tuple[str, ...],
     recipe: str,
@@ -40,23 +49,52 @@ def import_(
 ) -> None:
     """Make a store of skeletons in another format."""
     from skelkit.datasets import parse_protocol
-    from skelkit.interchange import import_npz
+    from skelkit.interchange import import_file
     from skelkit.skeleton import load_layout
 
     rules = dict(parse_protocol(text) for text in protocols)
     if len(rules) < len(protocols):
         raise click.UsageError("--protocol: the same name is given twice")
-    count, content_hash = import_npz(
-        file, out, load_layout(skeleton), protocols=rules, recipe=recipe, overwrite=overwrite
+    report = import_file(
+        file,
+        out,
+        load_layout(skeleton),
+        format=format_,
+        protocols=rules,
+        recipe=recipe,
+        overwrite=overwrite,
     )
     if as_json:
-        click.echo(json.dumps({"out": str(out), "kept": count, "content_hash": content_hash}))
+        click.echo(json.dumps({"out": str(out), **asdict(report)}))
     else:
         from skelkit.show import protocol_lines
         from skelkit.store import Store
 
-        click.echo(f"{out}: {count} sequences, recipe {recipe}")
         with Store(out) as store:
+            click.echo(f"{out}: {report.kept} sequences, recipe {store.recipe['name']}")
             for line in protocol_lines(store):
                 click.echo(line)
-        click.echo(f"  content    {content_hash}")
+        for note in report.notes:
+            click.echo(f"  note       {note}")
+        click.echo(f"  content    {report.content_hash}")
+
+
+@click.command()
+@click.argument("file", metavar="FILE.h5", type=path_type)
+@click.option("--to", "format_", required=True, type=click.Choice(FORMAT_NAMES), help="The format to write.")
+@click.option("--protocol", metavar="NAME", help="The split to write; npz and pyskl write all without it.")
+@click.option("-o", "--out", required=True, type=path_type, help="The file to write; of isc a folder.")
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@json_option
+@example("skelkit export ntu60.h5 --to isc --protocol xsub -o xsub")
+def export(file: Path, format_: str, protocol: str | None, out: Path, overwrite: bool, as_json: bool) -> None:
+    """Write a store's skeletons in another format."""
+    from skelkit.interchange import export_store
+
+    written = export_store(file, out, format=format_, protocol=protocol, overwrite=overwrite)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), **asdict(written)}))
+    else:
+        click.echo(f"{out}: {written.sequences} sequences")
+        for note in written.notes:
+            click.echo(f"  note       {note}")

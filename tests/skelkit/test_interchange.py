@@ -1,23 +1,43 @@
-"""interchange: a plain npz comes out of the store as it went in; a malformed one is told in one line."""
+"""interchange: what all formats share, and plain npz: it comes out of a store as it went in; a malformed one
+is told in one line."""
 
 from __future__ import annotations
 
+import json
 import random
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
 from numpy.typing import NDArray
+from stores import Content, assert_same_sequences, contents
 
+from skelkit import cli
+from skelkit.cli.interchange import FORMAT_NAMES
+from skelkit.convert import convert
 from skelkit.datasets import Protocol, parse_protocol
-from skelkit.errors import InputError, SkelkitError
-from skelkit.interchange import import_npz, read_npz
+from skelkit.errors import InputError, SkelkitError, StoreError
+from skelkit.interchange import EXPORTERS, IMPORTERS, export_store, import_file, npz
 from skelkit.normalise import RECIPES
-from skelkit.skeleton import load_layout
+from skelkit.sequence import SkeletonSequence
+from skelkit.skeleton import JointLayout, load_layout
 from skelkit.store import Store, verify
 
 NTU = load_layout("ntu25")
+
+
+def read_npz(file: Path, layout: JointLayout) -> list[SkeletonSequence]:
+    return list(npz.read(file, layout).sequences)
+
+
+def import_npz(file: Path, out: Path, layout: JointLayout, **options: Any) -> tuple[int, str]:
+    report = import_file(file, out, layout, format="npz", **options)
+    return report.kept, report.content_hash
 
 
 def arrays(**changed: Any) -> dict[str, NDArray[Any]]:
@@ -141,6 +161,25 @@ NOBODY[:2] = 0
         ({"label": np.array([1, 2**63, 3], np.uint64)}, "label has 9223372036854775808"),
         ({"subject": np.array([1, 2**63, 3], np.uint64)}, "subject has 9223372036854775808"),
         ({"a/b": np.array([1, 2, 3])}, "'a/b' cannot name a column"),
+        ({"class_name": np.array(["sit", "run"])}, "label of b is 4, but class_name has 2"),
+        ({"class_name": np.ones(3)}, r"class_name is float64 \(3,\), expected one axis of texts"),
+        ({"class_name": np.array(["a\0b"] * 5)}, "class_name has 'a.x00b', which has a character that is no"),
+        ({"class_name": np.array(["x" * 9000] * 9)}, "its class names would take 81036 bytes"),
+        (
+            {"protocol_name": np.array(["xsub"])},
+            r"protocol_part is float64 \(0,\), expected \(1, 3\) of 1 train",
+        ),
+        (
+            {"protocol_name": np.array(["xsub"]), "protocol_part": np.array([[0, 1, 2]])},
+            r"protocol_part is int64 \(1, 3\), expected \(1, 3\) of 1 train, 0 test, -1 neither",
+        ),
+        (
+            {"protocol_name": np.array(["a/b"]), "protocol_part": np.array([[0, 1, 1]])},
+            "'a/b' cannot name a protocol",
+        ),
+        ({"recipe": np.array("isc")}, "recipe is not the JSON of a name and steps"),
+        ({"name": np.array(["a", "", "b"])}, "found a name that is empty"),
+        ({"name": np.array(["a", "b\ud800", "c"])}, r"the name 'b.ud800' has a character that is no text"),
         ({"label": np.array([1, "x", None], object)}, "not a readable npz: Object arrays cannot be loaded"),
         ({"extra": np.array([{}], object)}, "not a readable npz: Object arrays"),
     ],
@@ -252,3 +291,151 @@ def test_wolf_motor_function_test(wmft: Path, tmp_path: Path) -> None:
         assert len(np.unique(store.columns["subject"])) == 24
         assert len(store.part("xsub", train=True)) == 720
         assert set(store.columns) == {"subject", "condition"}
+
+
+def test_protocols_and_classes_of_ones_own(file: Path, tmp_path: Path) -> None:
+    classes = np.array(["sit", "run", "jump", "fall", "wave"])
+    saved(file, class_name=classes, protocol_name=["day"], protocol_part=[[0, 1, -1]])
+    import_npz(file, tmp_path / "a.h5", NTU, protocols={})
+    with Store(tmp_path / "a.h5") as store:
+        assert store.classes == ("sit", "run", "jump", "fall", "wave")
+        assert store.protocols["day"].tolist() == [-1, 0, 1]
+        assert store.protocol_rules["day"].startswith("1 train and 1 test names listed in x.npz")
+
+
+def test_a_protocol_on_the_command_line_goes_before_the_files(file: Path, tmp_path: Path) -> None:
+    saved(file, protocol_name=["xsub"], protocol_part=[[0, 1, -1]])
+    import_npz(file, tmp_path / "a.h5", NTU, protocols=dict([parse_protocol("xsub=subject:1")]))
+    with Store(tmp_path / "a.h5") as store:
+        assert store.protocols["xsub"].tolist() == [0, 1, 0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(contents())
+def test_any_store_comes_back_from_npz(content: Content) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder, "a.h5"), Path(folder, "b.npz")
+        content_hash = content.write(path, recipe="isc")
+        assert export_store(path, out, format="npz").notes == ()
+        report = import_file(out, Path(folder, "c.h5"), content.layout, format="npz", protocols={})
+        assert (report.content_hash, report.kept) == (content_hash, len(content.sequences))
+        with np.load(out) as arrays:
+            assert arrays["joints"].dtype == np.float32
+            assert arrays["joints"].ndim == 4
+
+
+@pytest.mark.parametrize("recipe", ["raw", "isc"])
+def test_genuine_files_come_back_from_npz(ntu_data: Path, tmp_path: Path, recipe: str) -> None:
+    files = [ntu_data / "nturgbd_skeletons_sample.zip"]
+    made = convert(files, tmp_path / "a.h5", dataset="ntu60", recipe=recipe, progress=False)
+    export_store(tmp_path / "a.h5", tmp_path / "b.npz", format="npz")
+    count, content = import_npz(tmp_path / "b.npz", tmp_path / "c.h5", NTU, protocols={})
+    assert (count, content) == (56, made.content_hash)
+
+
+def test_northwestern_ucla_comes_back(nucla: Path, tmp_path: Path) -> None:
+    kinect, rules = load_layout("kinect20"), dict([parse_protocol("xview=camera:1,2")])
+    _, content = import_npz(nucla, tmp_path / "a.h5", kinect, protocols=rules)
+    export_store(tmp_path / "a.h5", tmp_path / "b.npz", format="npz", protocol="xview")
+    assert import_npz(tmp_path / "b.npz", tmp_path / "c.h5", kinect, protocols={}) == (1484, content)
+    with np.load(nucla) as given, np.load(tmp_path / "b.npz") as exported:
+        assert len(given["joints"]) == len(exported["joints"])
+
+
+def test_a_column_called_like_an_array(file: Path, tmp_path: Path) -> None:
+    import_npz(saved(file, class_name=np.array([1, 2, 3])), tmp_path / "a.h5", NTU, protocols={})
+    with pytest.raises(SkelkitError, match="its column 'class_name' has the name of another array"):
+        export_store(tmp_path / "a.h5", tmp_path / "b.npz", format="npz")
+
+
+OWN_LAYOUT = """
+joints = ["hip", "chest", "head", "left hand", "right hand", "left foot", "right foot", "nose", "neck"]
+bones = [[0, 1], [2, 1], [3, 1], [4, 1], [5, 0], [6, 0], [7, 2], [8, 2]]
+mirror = [[3, 4], [5, 6]]
+centre = 1
+spine = [0, 1]
+shoulders = [4, 3]
+"""
+
+
+def run(*arguments: object) -> Any:
+    result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.mark.parametrize("format", FORMAT_NAMES)
+def test_a_layout_of_ones_own_all_the_way(tmp_path: Path, format: str) -> None:
+    (tmp_path / "nine.toml").write_text(OWN_LAYOUT)
+    joints = np.random.default_rng(0).normal(0, 1, (6, 2, 9, 3)).astype(np.float32)
+    given = {"length": [2, 1, 3], "name": ["b", "c", "a"], "label": [4, 0, 2], "subject": [1, 2, 3]}
+    np.savez(tmp_path / "x.npz", joints=joints, **given)  # type: ignore[arg-type]
+    own = ["--skeleton", tmp_path / "nine.toml", "--json"]
+    rule, first = ["--protocol", "xsub=subject:1-2"], tmp_path / "a.h5"
+    run("import", tmp_path / "x.npz", "--from", "npz", *own, *rule, "-o", first, "--recipe", "isc")
+    export = ["export", first, "--to", format, "--protocol", "xsub", "-o", tmp_path / "xsub"]
+    assert json.loads(run(*export, "--json"))["sequences"] == 3
+    facts = json.loads(run("import", tmp_path / "xsub", "--from", format, *own, "-o", tmp_path / "b.h5"))
+    assert facts["kept"] == 3
+    with Store(first) as a, Store(tmp_path / "b.h5") as b:
+        assert b.layout == a.layout == load_layout(str(tmp_path / "nine.toml"))
+        assert b.part("xsub", train=True).shape == (2,)
+        if format != "ctrgcn":
+            assert_same_sequences(a, b, columns=False)
+
+
+def test_the_formats_of_the_command_are_those_of_the_modules() -> None:
+    assert tuple(IMPORTERS) == tuple(EXPORTERS) == FORMAT_NAMES
+    assert isinstance(cli.main.commands["export"], click.Command)
+
+
+def test_export_for_people(file: Path, tmp_path: Path) -> None:
+    import_npz(saved(file), tmp_path / "a.h5", NTU, protocols={})
+    out = tmp_path / "b.pkl"
+    said = run("export", tmp_path / "a.h5", "--to", "pyskl", "-o", out)
+    assert said == f"{out}: 3 sequences\n  note       the format keeps no columns: subject\n"
+
+
+@pytest.mark.parametrize("format", FORMAT_NAMES)
+def test_what_cannot_be_exported(file: Path, tmp_path: Path, format: str) -> None:
+    store, out = tmp_path / "a.h5", tmp_path / "out"
+    import_npz(saved(file), store, NTU, protocols=dict([parse_protocol("xsub=subject:1-2")]))
+    before = sorted(tmp_path.iterdir())
+    for path, target, protocol, said in (
+        (tmp_path / "absent.h5", out, "xsub", "absent.h5: no such file"),
+        (file, out, "xsub", "x.npz: not a store"),
+        (store, out, "xview", "no protocol 'xview'; it has xsub"),
+        (store, tmp_path / "absent" / "x", "xsub", "the folder .*absent does not exist"),
+        (store, store, "xsub", "a.h5: exists already; --overwrite replaces it"),
+    ):
+        with pytest.raises(SkelkitError, match=said):
+            export_store(path, target, format=format, protocol=protocol)
+    with pytest.raises(SkelkitError, match="is the store itself"):
+        export_store(store, store, format=format, protocol="xsub", overwrite=True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("format", FORMAT_NAMES)
+def test_a_damaged_store_leaves_nothing_behind(file: Path, tmp_path: Path, format: str) -> None:
+    joints = np.full((6, 2, 25, 3), 1.25, np.float32)
+    store = tmp_path / "a.h5"
+    import_npz(
+        saved(file, joints=joints, label=np.array([4, 0, 1])),
+        store,
+        NTU,
+        protocols=dict([parse_protocol("xsub=subject:1-2")]),
+    )
+    data = store.read_bytes()
+    at = data.index(joints[0].tobytes())
+    store.write_bytes(data[: at + 9] + b"!" + data[at + 10 :])
+    with pytest.raises(StoreError, match=r"sequence [abc] is damaged"):
+        export_store(store, tmp_path / "out", format=format, protocol="xsub")
+    assert sorted(tmp_path.iterdir()) == [store, file]
+
+
+@pytest.mark.parametrize("format", ["npz", "pyskl", "ctrgcn"])
+def test_a_folder_in_the_way(file: Path, tmp_path: Path, format: str) -> None:
+    import_npz(saved(file), tmp_path / "a.h5", NTU, protocols=dict([parse_protocol("xsub=subject:1-2")]))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(SkelkitError, match="out: is a folder, expected the file"):
+        export_store(tmp_path / "a.h5", tmp_path / "out", format=format, protocol="xsub", overwrite=True)

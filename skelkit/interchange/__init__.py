@@ -1,0 +1,156 @@
+"""Skeletons from and to the formats of other programs: one module a format, described on top of each.
+
+npz     plain npz, for data from anywhere
+pyskl   the pickles of PYSKL and MMAction2
+ctrgcn  the npz of CTR-GCN
+isc     the folder of npy files of Skeleton-Contrastive and 2s-AGCN
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skelkit.datasets import Protocol
+from skelkit.errors import InputError, SkelkitError
+from skelkit.interchange import ctrgcn, isc, npz, pyskl
+from skelkit.interchange.content import Imported, Written
+from skelkit.normalise import RECIPES, Recipe
+from skelkit.sequence import SkeletonSequence
+from skelkit.skeleton import JointLayout
+from skelkit.store import Header, Store, check_store_path, write_store
+
+__all__ = ["EXPORTERS", "IMPORTERS", "ImportReport", "export_store", "import_file"]
+
+IMPORTERS: Mapping[str, Callable[[Path, JointLayout], Imported]] = {
+    "npz": npz.read,
+    "pyskl": pyskl.read,
+    "ctrgcn": ctrgcn.read,
+    "isc": isc.read,
+}
+"""By format: (file or folder, joint layout) -> content; each raises InputError."""
+
+EXPORTERS: Mapping[str, Callable[[Store, Path, str | None], Written]] = {
+    "npz": npz.write,
+    "pyskl": pyskl.write,
+    "ctrgcn": ctrgcn.write,
+    "isc": isc.write,
+}
+"""By format: (store, file or folder to write, protocol or None) -> what was written."""
+
+_MOST_HEADER_BYTES = 60_000
+"""HDF5 takes 64 KiB for an attribute of a store."""
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What came into the store."""
+
+    kept: int
+    content_hash: str
+    notes: tuple[str, ...]
+    """What was left out or changed, for people."""
+
+
+def import_file(
+    file: Path,
+    out: Path,
+    layout: JointLayout,
+    *,
+    format: str,
+    protocols: Mapping[str, Protocol],
+    recipe: str = "raw",
+    overwrite: bool = False,
+) -> ImportReport:
+    """Make a store of a file in another format.
+
+    Parameters
+    ----------
+    file : a file, or a folder for ``isc``
+    out : the store to write
+    layout : of the file's joints
+    format, recipe : keys of `IMPORTERS` and `RECIPES`; ``raw`` changes nothing
+    protocols : beside those in the file; of the same name, in their place
+    overwrite : replace ``out`` where it exists
+
+    Raises
+    ------
+    InputError : the file is not as its format demands
+    SkelkitError : ``out`` exists or cannot be written, or a protocol's column is not in the file
+    """
+    check_store_path(out)
+    if out.exists() and not overwrite:
+        raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
+    imported = IMPORTERS[format](file, layout)
+    for name, protocol in protocols.items():
+        if protocol.column not in imported.columns:
+            known = ", ".join(sorted(imported.columns)) or "none"
+            raise SkelkitError(f"protocol {name}: {file} has no column {protocol.column!r}; it has {known}")
+    splits = {**imported.protocols, **protocols}
+    # The recipe raw leaves an imported sequence as it is.
+    steps = imported.recipe if recipe == "raw" and imported.recipe else RECIPES[recipe].describe()
+    rules = {name: str(split) for name, split in splits.items()}
+    _check_header(file, {"class names": imported.classes, "protocols": rules, "recipe": steps})
+    dataset = file.resolve().stem.encode(errors="replace").decode()  # a file's name need not be text
+    header = Header(dataset, layout, steps, imported.classes, splits)
+    content_hash = write_store(out, _normalised(file, RECIPES[recipe], imported.sequences, layout), header)
+    with Store(out) as store:
+        return ImportReport(len(store), content_hash, tuple(imported.notes))
+
+
+def _check_header(file: Path, parts: Mapping[str, Any]) -> None:
+    for what, value in parts.items():
+        size = len(json.dumps(value))
+        if size > _MOST_HEADER_BYTES:
+            raise InputError(
+                str(file), f"its {what} would take {size} bytes, expected at most {_MOST_HEADER_BYTES}"
+            )
+
+
+def _normalised(
+    file: Path, recipe: Recipe, sequences: Iterator[SkeletonSequence], layout: JointLayout
+) -> Iterator[SkeletonSequence]:
+    for sequence in sequences:
+        try:
+            with np.errstate(all="ignore"):
+                normalised = recipe.apply(sequence, layout)
+        except ValueError as error:  # coordinates so large that a difference of two is infinite
+            raise InputError(str(file), f"cannot be normalised: {error}") from None
+        yield normalised
+
+
+def export_store(
+    path: Path, out: Path, *, format: str, protocol: str | None = None, overwrite: bool = False
+) -> Written:
+    """Write a store's content in another format.
+
+    Parameters
+    ----------
+    path : the store
+    out : the file to write, or the folder for ``isc``
+    format : key of `EXPORTERS`
+    protocol : the split to write; ``npz`` and ``pyskl`` write all where none is named
+    overwrite : replace ``out`` where it exists
+
+    Raises
+    ------
+    StoreError : the store cannot be read, or has no such protocol
+    SkelkitError : ``out`` exists or cannot be written, or the format cannot hold the store's content
+    """
+    if not out.parent.is_dir():
+        raise SkelkitError(f"{out}: the folder {out.parent} does not exist")
+    if out.exists() and not overwrite:
+        raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
+    if out.exists() and path.exists() and out.samefile(path):
+        raise SkelkitError(f"{out}: is the store itself")
+    if out.is_dir() and format != "isc":
+        raise SkelkitError(f"{out}: is a folder, expected the file to write")
+    with Store(path) as store:
+        if protocol is not None:
+            store.part(protocol, train=True)  # which says so where there is none of that name
+        return EXPORTERS[format](store, out, protocol)
