@@ -9,35 +9,35 @@ rows, and the folder goes.
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from itertools import islice
-from multiprocessing import get_context, parent_process
-from pathlib import Path, PurePath
-from threading import Thread
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from skelkit.clips import DEFAULT_RULES, LONG, ClipRules, cut
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
 from skelkit.files import replacing
+from skelkit.inputs import Input, Inputs, gather
 from skelkit.journal import BLOCK_FILES, Block, Job, Journal
 from skelkit.normalise import RECIPES
-from skelkit.readers import READERS
-from skelkit.skeleton import load_layout
-from skelkit.sources import RawFile, list_files
-from skelkit.store import Header, check_store_path, sequence_crc32, write_store
+from skelkit.readers import READERS, pku
+from skelkit.sequence import SkeletonSequence
+from skelkit.skeleton import JointLayout, load_layout
+from skelkit.store import Header, Shard, check_store_path, sequence_crc32, write_store
+from skelkit.workers import cores, on_cluster, on_processes
 
-__all__ = ["Report", "convert"]
+__all__ = ["Report", "convert", "write_report"]
+
+_BYTES_A_WORKER = 150_000_000
+"""Read and normalised in less time than another process takes to start."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,36 @@ class Report:
     """What became of every file; written beside the store as OUT.report.json."""
 
     found: int
+    """Raw files."""
     kept: int
+    """Sequences."""
     excluded: list[dict[str, str]]
     """name and reason: on the missing list, of another dataset, nobody in any frame."""
     quarantined: list[dict[str, Any]]
     """file, line (or null) and reason."""
+    notes: list[dict[str, Any]]
+    """name and notes: what the recipe did to bodies that come and go, change slots, or are none."""
     ignored: list[str]
     """Other files in the sources."""
     recipe: dict[str, Any]
     seconds: float
     content_hash: str
+    shard: str | None = None
+    """As ``2/5``."""
 
 
 def convert(
-    sources: list[Path],
+    sources: Sequence[Path],
     out: Path,
     *,
     dataset: str,
     recipe: str = "isc",
-    workers: int = 1,
+    labels: Sequence[Path] = (),
+    splits: Sequence[Path] = (),
+    clips: ClipRules = DEFAULT_RULES,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    shard: tuple[int, int] | None = None,
     stop_on_bad: bool = False,
     overwrite: bool = False,
     fresh: bool = False,
@@ -76,7 +87,11 @@ def convert(
     sources : folders, .zip archives and single files
     out : the store to write
     dataset, recipe : keys of `DATASETS` and `RECIPES`
-    workers : processes
+    labels, splits : further sources, of label and split files (PKU-MMD)
+    clips : what becomes of clips (PKU-MMD)
+    workers : processes; where not given as many as there are cores, but no more than pay
+    scheduler : address of a dask scheduler whose workers do the work instead
+    shard : (I, N), only the I-th of N parts of the files, I from 1; `merge` puts the stores together
     stop_on_bad : stop at the first bad file, instead of leaving it out and naming it in the report
     overwrite : replace ``out`` where it exists
     fresh : forget an interrupted conversion instead of taking it up
@@ -89,65 +104,75 @@ def convert(
     """
     began = time.perf_counter()
     check_store_path(out)
-    listing = list_files(sources, DATASETS[dataset].suffix)
-    files, twins = _without_twins(listing.files)
-    unread = [{"file": e.file, "line": e.line, "reason": e.reason} for e in listing.unreadable] + twins
-    job = Job(dataset, recipe)
-    goes_on = not fresh and Journal.begun(out, job, files)
+    inputs = gather(sources, DATASETS[dataset], labels, splits)
+    if clips.unlisted == "exclude":
+        inputs = inputs.listed()
+    whole = inputs.digest(stamps=False)
+    if shard is not None:
+        inputs = inputs.shard(*shard)
+    job = Job(dataset, recipe, clips)
+    goes_on = not fresh and Journal.begun(out, job, inputs)
     if out.exists() and not (overwrite or goes_on):
         raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
     if progress and not (fresh or goes_on) and Journal.folder_of(out).exists():
         tqdm.write(
             f"{out}: the interrupted conversion was of other files or settings; starting anew", sys.stderr
         )
-    with Journal(out, job, files, fresh) as journal:
+    with Journal(out, job, inputs, fresh) as journal:
         if stop_on_bad:
-            _stop([row for block in journal.blocks for row in block["quarantined"]] + unread)
+            _stop([*journal.records("quarantined"), *inputs.quarantined])
         try:
-            _convert_files(journal, files, workers, stop_on_bad, progress)
+            _convert_files(journal, inputs, workers, scheduler, stop_on_bad, progress)
         except KeyboardInterrupt:
-            done = f"{journal.files_done} of {len(files)} files done"
+            done = f"{journal.files_done} of {len(inputs.files)} files done"
             raise SkelkitError(f"interrupted, {done}; the same command goes on where it was") from None
-        excluded = [row for block in journal.blocks for row in block["excluded"]]
-        quarantined = [row for block in journal.blocks for row in block["quarantined"]] + unread
-        content_hash = _write(journal, out, excluded, quarantined)
+        excluded = inputs.excluded + list(journal.records("excluded"))
+        quarantined = list(journal.records("quarantined")) + inputs.quarantined
+        header = _header(job, inputs, shard and Shard(*shard, whole))
         report = Report(
-            found=len(files) + len(unread),
-            kept=len(journal.entries()),
+            found=len(inputs.files) + len(inputs.quarantined),
+            kept=sum(1 for _ in journal.records("entries")),
             excluded=excluded,
             quarantined=quarantined,
-            ignored=listing.others,
-            recipe=RECIPES[recipe].describe(),
-            seconds=round(time.perf_counter() - began, 3),
-            content_hash=content_hash,
+            notes=list(journal.records("notes")),
+            ignored=inputs.ignored,
+            recipe=dict(header.recipe),
+            seconds=0.0,
+            content_hash=_write(journal, out, header, excluded, quarantined),
+            shard=shard and f"{shard[0]}/{shard[1]}",
         )
-    _write_report(report, out.with_suffix(".report.json"))
+    report = replace(report, seconds=round(time.perf_counter() - began, 3))
+    write_report(report, out)
     journal.remove()
     return report
 
 
-def _without_twins(files: list[RawFile]) -> tuple[list[RawFile], list[dict[str, Any]]]:
-    """Each name once, the first; the others as quarantined."""
-    first: dict[str, RawFile] = {}
-    twins = []
-    for file in files:
-        taken = first.setdefault(PurePath(file.name).stem, file)
-        if taken is not file:
-            reason = f"the name occurs twice; {taken.where} is taken"
-            twins.append({"file": file.where, "line": None, "reason": reason})
-    return list(first.values()), twins
-
-
 def _convert_files(
-    journal: Journal, files: list[RawFile], workers: int, stop_on_bad: bool, progress: bool
+    journal: Journal,
+    inputs: Inputs,
+    workers: int | None,
+    scheduler: str | None,
+    stop_on_bad: bool,
+    progress: bool,
 ) -> None:
-    name, done = f"converting {journal.job.dataset}", journal.files_done
-    with tqdm(total=len(files), initial=done, unit="file", disable=not progress, desc=name) as bar:
-        for block in _blocks(files[done:], journal.job, workers):
+    todo = inputs.files[journal.files_done :]
+    blocks = [todo[i : i + BLOCK_FILES] for i in range(0, len(todo), BLOCK_FILES)]
+    workers = workers or min(cores(), 1 + sum(item.file.size for item in todo) // _BYTES_A_WORKER)
+    with (
+        tqdm(
+            total=len(inputs.files),
+            initial=journal.files_done,
+            unit="file",
+            disable=not progress,
+            desc=f"converting {journal.job.dataset}",
+        ) as bar,
+        closing(_blocks(blocks, journal.job, workers, scheduler)) as converted,
+    ):
+        for block in converted:
             if stop_on_bad:
                 _stop(block.quarantined)
             journal.append(block)
-            bar.update(min(BLOCK_FILES, len(files) - bar.n))
+            bar.update(journal.files_done - bar.n)
 
 
 def _stop(quarantined: list[dict[str, Any]]) -> None:
@@ -155,119 +180,140 @@ def _stop(quarantined: list[dict[str, Any]]) -> None:
         raise InputError(**quarantined[0])
 
 
+def _blocks(
+    blocks: list[list[Input]], job: Job, workers: int, scheduler: str | None
+) -> Generator[Block, None, None]:
+    """Each block converted, in order."""
+    work = partial(convert_block, job=job)
+    if scheduler is None and (workers == 1 or len(blocks) <= 1):
+        yield from map(work, blocks)
+        return
+    if scheduler is not None:
+        results = on_cluster(blocks, work, _died, scheduler)
+    else:
+        results = on_processes(blocks, work, _died, workers)
+    with closing(results):
+        for parts in results:
+            block = Block()
+            for part in parts:
+                block.extend(part)
+            yield block
+
+
+def _died(item: Input) -> Block:
+    reason = "the process that worked on it died twice, crashed, killed or out of memory"
+    return Block(quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
+
+
+def _header(job: Job, inputs: Inputs, shard: Shard | None) -> Header:
+    known = DATASETS[job.dataset]
+    recipe = RECIPES[job.recipe].describe()
+    if known.labelled_apart:
+        recipe["clips"] = asdict(job.clips)
+    return Header(job.dataset, load_layout(known.layout), recipe, known.classes, inputs.splits, shard)
+
+
 def _write(
-    journal: Journal, out: Path, excluded: list[dict[str, str]], quarantined: list[dict[str, Any]]
+    journal: Journal,
+    out: Path,
+    header: Header,
+    excluded: list[dict[str, str]],
+    quarantined: list[dict[str, Any]],
 ) -> str:
     """The store from the journal; its content hash."""
-    if not journal.entries():
+    if next(journal.records("entries"), None) is None:
         journal.remove()
-        first = f"; first {InputError(**quarantined[0])}" if quarantined else ""
+        reasons = [str(InputError(**row)) for row in quarantined]
+        reasons += [f"{row['name']}: {row['reason']}" for row in excluded]
+        first = f"; first {reasons[0]}" if reasons else ""
         raise SkelkitError(
-            f"nothing to store: {len(excluded)} files excluded, {len(quarantined)} quarantined{first}"
+            f"nothing to store: {len(excluded)} excluded, {len(quarantined)} quarantined{first}"
         )
-    known = DATASETS[journal.job.dataset]
-    recipe = RECIPES[journal.job.recipe].describe()
-    header = Header(journal.job.dataset, load_layout(known.layout), recipe, known.classes, known.protocols)
     return write_store(out, journal.sequences(), header)
 
 
-def _blocks(files: list[RawFile], job: Job, workers: int) -> Iterator[Block]:
-    """Blocks in the order of the files; with several workers a bounded number is in flight."""
-    blocks = [files[i : i + BLOCK_FILES] for i in range(0, len(files), BLOCK_FILES)]
-    if workers == 1 or len(blocks) <= 1:
-        yield from (convert_block(block, job) for block in blocks)
-        return
-    try:
-        # spawn: a forked child inherits locks of numba's and HDF5's threads
-        with ProcessPoolExecutor(
-            min(workers, len(blocks)), get_context("spawn"), initializer=_die_with_parent
-        ) as pool:
-            yield from _in_order(pool, blocks, job, in_flight=2 * workers)
-    except BrokenProcessPool:
-        raise SkelkitError(
-            "a worker died, killed or out of memory; the same command takes up where it was, "
-            "and --workers 1 shows at which file it dies"
-        ) from None
-
-
-def _die_with_parent() -> None:
-    """A worker whose parent was killed has nobody left to work for."""
-
-    def watch() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _ctrl_c_held() -> Iterator[None]:
-    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all: we see to it for them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _in_order(pool: Executor, blocks: list[list[RawFile]], job: Job, in_flight: int) -> Iterator[Block]:
-    waiting = iter(blocks)
-    with _ctrl_c_held():  # the first call starts all workers
-        futures: list[Future[Block]] = [
-            pool.submit(convert_block, block, job) for block in islice(waiting, in_flight)
-        ]
-    try:
-        while futures:
-            yield futures.pop(0).result()
-            futures += [pool.submit(convert_block, block, job) for block in islice(waiting, 1)]
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def convert_block(files: list[RawFile], job: Job) -> Block:
-    """Read, parse and normalise some files. Bad ones are noted, never raised."""
-    known, recipe, reader = DATASETS[job.dataset], RECIPES[job.recipe], READERS[job.dataset]
-    layout = load_layout(known.layout)
+def convert_block(items: list[Input], job: Job) -> Block:
+    """Read, cut, and normalise some files. Bad ones are noted, never raised."""
+    layout = load_layout(DATASETS[job.dataset].layout)
     block = Block()
-    for file in files:
+    for item in items:
         try:
-            sequence = reader(file.read(), file.where)
+            recording = READERS[job.dataset](item.file.read(), item.file.where)
+            sequences = _clips(item, recording, job, block) if item.labels else [recording]
         except InputError as error:
-            block.quarantined.append({"file": error.file, "line": error.line, "reason": error.reason})
+            block.quarantined.append(_row(error))
             continue
-        reason = known.why_excluded(sequence.name, sequence.label, sequence.columns)
-        if reason is None:
-            try:
-                with np.errstate(all="ignore"):
-                    sequence = recipe.apply(sequence, layout)
-            except ValueError as error:  # coordinates so large that a difference of two is infinite
-                reason = f"cannot be normalised: {error}"
-                block.quarantined.append({"file": file.where, "line": None, "reason": reason})
-                continue
-            if not sequence.present.any():
-                reason = "nobody in any frame"
-        if reason is not None:
-            block.excluded.append({"name": sequence.name, "reason": reason})
-            continue
-        block.entries.append(
-            {
-                "name": sequence.name,
-                "label": sequence.label,
-                "columns": dict(sequence.columns),
-                "shape": sequence.joints.shape,
-                "crc32": sequence_crc32(sequence),
-            }
-        )
-        block.rows += [sequence.joints.tobytes(), sequence.present.tobytes()]
+        for sequence in sequences:
+            _normalise(sequence, item, job, layout, block)
     return block
 
 
-def _write_report(report: Report, path: Path) -> None:
-    with replacing(path, "the report") as temporary:
+def _row(error: InputError) -> dict[str, Any]:
+    return {"file": error.file, "line": error.line, "reason": error.reason}
+
+
+def _clips(item: Input, recording: SkeletonSequence, job: Job, block: Block) -> list[SkeletonSequence]:
+    """A recording's clips by name; what is wrong with others goes into the block."""
+    assert item.labels is not None
+    labels, problems = pku.read_labels(item.labels.read(), item.labels.where)
+    clips = []
+    for label in labels:
+        try:
+            clips.append(cut(recording, label, job.clips, item.labels.where))
+        except InputError as error:
+            problems.append(error)
+    block.quarantined += [_row(error) for error in sorted(problems, key=lambda error: error.line or 0)]
+    return sorted(clips, key=lambda clip: clip.name)
+
+
+def _normalise(sequence: SkeletonSequence, item: Input, job: Job, layout: JointLayout, block: Block) -> None:
+    """Into the block: the sequence's entry and rows, or why it is left out."""
+    known = DATASETS[job.dataset]
+    reason = known.why_excluded(sequence.name, sequence.label, sequence.columns)
+    if reason is None and item.labels and job.clips.long == "exclude" and sequence.frames > LONG:
+        reason = f"more than {LONG} frames"
+    if reason is None:
+        try:
+            with np.errstate(all="ignore"):
+                sequence = RECIPES[job.recipe].apply(sequence, layout)
+        except ValueError as error:  # coordinates so large that a difference of two is infinite
+            reason = f"cannot be normalised: {error}"
+            block.quarantined.append({"file": item.file.where, "line": None, "reason": reason})
+            return
+        if not sequence.present.any():
+            if item.labels and job.clips.empty == "keep":
+                sequence = _absent(sequence)
+            else:
+                reason = "nobody in any frame"
+    if reason is not None:
+        block.excluded.append({"name": sequence.name, "reason": reason})
+        return
+    block.entries.append(
+        {
+            "name": sequence.name,
+            "label": sequence.label,
+            "columns": dict(sequence.columns),
+            "shape": sequence.joints.shape,
+            "crc32": sequence_crc32(sequence),
+        }
+    )
+    block.rows += [sequence.joints.tobytes(), sequence.present.tobytes()]
+    if sequence.notes:
+        block.notes.append({"name": sequence.name, "notes": list(sequence.notes)})
+
+
+def _absent(sequence: SkeletonSequence) -> SkeletonSequence:
+    """One body that is in no frame."""
+    joints = np.zeros((sequence.frames, 1, *sequence.joints.shape[2:]), np.float32)
+    return replace(sequence, joints=joints, present=np.zeros(joints.shape[:2], np.bool_))
+
+
+def write_report(report: Report, out: Path) -> None:
+    """Write a store's report beside it.
+
+    Raises
+    ------
+    SkelkitError : the disk refuses
+    """
+    with replacing(out.with_suffix(".report.json"), "the report") as temporary:
         temporary.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")

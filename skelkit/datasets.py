@@ -1,19 +1,30 @@
 """What is known of each dataset: its classes, its protocols, and the samples to leave out.
 
 Sources: NTU RGB+D, Shahroudy et al. 2016 (arXiv 1604.02808), section 4.1; NTU RGB+D 120, Liu et al. 2019
-(arXiv 1905.04757), section 3.3. The samples with missing or incomplete skeletons are those that the
-dataset's authors list: 535 in NTU RGB+D 120, the 302 of them with setups up to 17 in NTU RGB+D 60.
+(arXiv 1905.04757), section 3.3; PKU-MMD, Liu et al. 2017 (arXiv 1703.07475), and the split files that come
+with it. The samples with missing or incomplete skeletons are those that the dataset's authors list: 535 in
+NTU RGB+D 120, the 302 of them with setups up to 17 in NTU RGB+D 60.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
+from typing import Protocol as Interface
 
 from skelkit.errors import SkelkitError
 
-__all__ = ["DATASETS", "Dataset", "Protocol", "parse_protocol"]
+__all__ = ["DATASETS", "Dataset", "ListedSplit", "Protocol", "Split", "parse_protocol"]
+
+
+class Split(Interface):
+    """What decides who trains and who tests; its ``str`` is kept in the store."""
+
+    def part(self, name: str, columns: Mapping[str, int]) -> int:
+        """1 train, 0 test, -1 neither."""
 
 
 @dataclass(frozen=True)
@@ -31,32 +42,61 @@ class Protocol:
         runs = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
         return f"{self.column}:{','.join(runs)}"
 
-    def is_train(self, columns: Mapping[str, int]) -> int:
+    def part(self, _name: str, columns: Mapping[str, int]) -> int:
         """1 train, 0 test, -1 where the sample lacks the column."""
         return int(columns[self.column] in self.train) if self.column in columns else -1
+
+
+@dataclass(frozen=True)
+class ListedSplit:
+    """A train/test split by two lists of names: of samples, or of the recordings that clips are cut from."""
+
+    train: frozenset[str]
+    test: frozenset[str]
+    source: str
+    """The file they stand in."""
+
+    def __str__(self) -> str:
+        lists = "\n".join(["train", *sorted(self.train), "test", *sorted(self.test)])
+        digest = hashlib.sha256(lists.encode()).hexdigest()[:16]
+        return f"{len(self.train)} train and {len(self.test)} test names listed in {self.source} ({digest})"
+
+    def part(self, name: str, _columns: Mapping[str, int]) -> int:
+        """1 train, 0 test, -1 where the sample is in neither list."""
+        for known in (name, name.partition("#")[0]):
+            if known in self.train or known in self.test:
+                return int(known in self.train)
+        return -1
 
 
 @dataclass(frozen=True)
 class Dataset:
     title: str
     layout: str
-    suffix: str
+    suffixes: tuple[str, ...]
     """Of the raw files."""
     classes: tuple[str, ...]
-    protocols: Mapping[str, Protocol]
-    setups: int
-    """The highest setup number."""
-    missing: frozenset[str]
+    protocols: Mapping[str, Split]
+    names: str = ""
+    """A regular expression that the samples' names match from the start."""
+    labelled_apart: bool = False
+    """Whether label files say where in a recording the actions are."""
+    most: Mapping[str, int] = field(default_factory=dict)
+    """The highest number of a column."""
+    missing: frozenset[str] = frozenset()
     """Names of samples with missing or incomplete skeletons."""
 
     def why_excluded(self, name: str, label: int, columns: Mapping[str, int]) -> str | None:
         """Why a sample does not belong into the store, or None."""
+        if not re.match(self.names, name):
+            return f"not a name of {self.title}"
         if name in self.missing:
             return f"on the list of samples with missing skeletons of {self.title}"
         if label >= len(self.classes):
             return f"action {label + 1} is not in {self.title}, which has 1 to {len(self.classes)}"
-        if columns.get("setup", 0) > self.setups:
-            return f"setup {columns['setup']} is not in {self.title}, which has 1 to {self.setups}"
+        for column, most in self.most.items():
+            if columns.get(column, 0) > most:
+                return f"{column} {columns[column]} is not in {self.title}, which has 1 to {most}"
         return None
 
 
@@ -75,21 +115,40 @@ def _ntu(title: str, actions: int, setups: int, xsub: frozenset[int]) -> Dataset
     return Dataset(
         title=title,
         layout="ntu25",
-        suffix=".skeleton",
+        suffixes=(".skeleton",),
         classes=tuple(_lines("ntu_classes.txt")[:actions]),
         protocols={
             "xsub": Protocol("subject", xsub),
             "xview": Protocol("camera", frozenset([2, 3])),
             "xset": Protocol("setup", frozenset(range(2, 33, 2))),
         },
-        setups=setups,
+        most={"setup": setups},
         missing=frozenset(name for name in _lines("ntu_missing.txt") if int(name[1:4]) <= setups),
     )
 
 
+def _pku(title: str, names: str, xsub: Protocol) -> Dataset:
+    return Dataset(
+        title=title,
+        layout="ntu25",
+        suffixes=(".txt", ".skeleton"),
+        classes=tuple(_lines("pku_classes.txt")),
+        protocols={"xsub": xsub, "xview": Protocol("camera", frozenset([2, 3]))},
+        names=names,
+        labelled_apart=True,
+    )
+
+
+# The validation lists of PKU-MMD's cross-subject split files: recordings 0291 to 0334 in phase I; subjects
+# N02, N03 and N07 in phase II. Their cross-view ones: camera L.
+_XSUB_PKU1 = frozenset(range(1, 365)) - frozenset(range(291, 335))
+_XSUB_PKU2 = frozenset(range(1, 14)) - {2, 3, 7}
+
 DATASETS: Mapping[str, Dataset] = {
     "ntu60": _ntu("NTU RGB+D 60", 60, 17, _XSUB_60),
     "ntu120": _ntu("NTU RGB+D 120", 120, 32, _XSUB_120),
+    "pku1": _pku("PKU-MMD I", r"\d{4}-", Protocol("recording", _XSUB_PKU1)),
+    "pku2": _pku("PKU-MMD II", r"A\d\dN\d\d-", Protocol("subject", _XSUB_PKU2)),
 }
 
 

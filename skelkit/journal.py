@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -16,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelkit import __version__
+from skelkit.clips import DEFAULT_RULES, ClipRules
 from skelkit.errors import SkelkitError
+from skelkit.inputs import Inputs
 from skelkit.normalise import RECIPES
 from skelkit.sequence import SkeletonSequence
-from skelkit.sources import RawFile
 
 __all__ = ["BLOCK_FILES", "Block", "Job", "Journal"]
 
@@ -33,6 +33,7 @@ class Job:
 
     dataset: str
     recipe: str
+    clips: ClipRules = DEFAULT_RULES
 
 
 @dataclass
@@ -42,7 +43,17 @@ class Block:
     entries: list[dict[str, Any]] = field(default_factory=list)
     excluded: list[dict[str, str]] = field(default_factory=list)
     quarantined: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
+
+    def extend(self, other: Block) -> None:
+        """Add what became of further files."""
+        for part in fields(self):
+            getattr(self, part.name).extend(getattr(other, part.name))
+
+    def record(self) -> dict[str, list[dict[str, Any]]]:
+        """All but the rows, as a line of the journal."""
+        return {part.name: getattr(self, part.name) for part in fields(self) if part.name != "rows"}
 
 
 class Journal:
@@ -52,12 +63,12 @@ class Journal:
     line that is cut, or whose rows are, ends the journal: what follows is converted again.
     """
 
-    def __init__(self, out: Path, job: Job, files: list[RawFile], fresh: bool) -> None:
+    def __init__(self, out: Path, job: Job, inputs: Inputs, fresh: bool) -> None:
         self.job = job
         self.folder = self.folder_of(out)
-        self.blocks: list[dict[str, Any]] = []
-        self.first = _first_line(job, files)
-        self.total = len(files)
+        self.blocks = 0
+        self.first = _first_line(job, inputs)
+        self.total = len(inputs.files)
         self.stack = ExitStack()
         try:
             self.folder.mkdir(exist_ok=True)
@@ -75,11 +86,11 @@ class Journal:
         return out.with_name(out.name + ".part")
 
     @classmethod
-    def begun(cls, out: Path, job: Job, files: list[RawFile]) -> bool:
+    def begun(cls, out: Path, job: Job, inputs: Inputs) -> bool:
         """Whether a conversion of these files to this store was begun and can be taken up."""
         try:
             with (cls.folder_of(out) / "journal").open("rb") as log:
-                return _parse(log.readline()) == _first_line(job, files)
+                return _parse(log.readline()) == _first_line(job, inputs)
         except OSError:
             return False
 
@@ -96,17 +107,16 @@ class Journal:
 
     def _take_up(self, fresh: bool) -> None:
         self.log.seek(0)
-        lines = self.log.read().split(b"\n")[:-1]
         good, end = 0, 0
-        if lines and not fresh and _parse(lines[0]) == self.first:
-            good = len(lines[0]) + 1
+        if not fresh and _parse(self.log.readline()) == self.first:
+            good = self.log.tell()
             self.rows.seek(0)
-            for line in lines[1:]:
-                block = _parse(line)
-                if block is None or not all(_read(self.rows, entry) for entry in block["entries"]):
+            for line in self.log:
+                record = _parse(line)
+                if record is None or not all(_read(self.rows, entry) for entry in record["entries"]):
                     break
-                self.blocks.append(block)
-                good, end = good + len(line) + 1, self.rows.tell()
+                self.blocks += 1
+                good, end = good + len(line), self.rows.tell()
         self.log.truncate(good)
         self.rows.truncate(end)
         if not good:
@@ -114,13 +124,13 @@ class Journal:
 
     @property
     def files_done(self) -> int:
-        return min(len(self.blocks) * BLOCK_FILES, self.total)
+        return min(self.blocks * BLOCK_FILES, self.total)
 
     def append(self, block: Block) -> None:
-        record = {k: getattr(block, k) for k in ("entries", "excluded", "quarantined")}
+        """What became of the next files."""
         self._write(self.rows, b"".join(block.rows))
-        self._write_line(record)
-        self.blocks.append(record)
+        self._write_line(block.record())
+        self.blocks += 1
 
     def _write_line(self, value: dict[str, Any]) -> None:
         self._write(self.log, json.dumps(value).encode() + b"\n")
@@ -135,8 +145,12 @@ class Journal:
                 f"{self.folder}: cannot write: {error.strerror}; the same command takes up from here"
             ) from None
 
-    def entries(self) -> list[dict[str, Any]]:
-        return [entry for block in self.blocks for entry in block["entries"]]
+    def records(self, part: str) -> Iterator[dict[str, Any]]:
+        """All ``entries``, ``excluded``, ... so far; read from disk, as there can be very many."""
+        with (self.folder / "journal").open("rb") as log:
+            log.readline()
+            for line in log:
+                yield from json.loads(line)[part]
 
     def sequences(self) -> Iterator[SkeletonSequence]:
         """All sequences, read back from the rows in the order of their names.
@@ -146,7 +160,7 @@ class Journal:
         SkelkitError : the rows changed behind our back
         """
         self.rows.seek(0)
-        for entry in self.entries():
+        for entry in self.records("entries"):
             sequence = _read(self.rows, entry)
             if sequence is None:
                 raise SkelkitError(f"{self.folder}: its rows are damaged; convert again with --fresh")
@@ -180,20 +194,20 @@ def _read(rows: IO[bytes], entry: dict[str, Any]) -> SkeletonSequence | None:
     return SkeletonSequence(coordinates, present, entry["name"], entry["label"], entry["columns"])
 
 
-def _first_line(job: Job, files: list[RawFile]) -> dict[str, Any]:
+def _first_line(job: Job, inputs: Inputs) -> dict[str, Any]:
     """Tells job and inputs from all others."""
-    inputs = json.dumps([(file.name, file.size, file.stamp) for file in files])
     return {
         "version": __version__,
         **asdict(job),
         "recipe_steps": RECIPES[job.recipe].describe(),
-        "inputs": hashlib.sha256(inputs.encode()).hexdigest(),
+        "inputs": inputs.digest(stamps=True),
     }
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
+    """A line of the journal; None where it is cut."""
     try:
-        value = json.loads(line)
+        value = json.loads(line) if line.endswith(b"\n") else None
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -41,8 +41,13 @@ class RawFile:
         """For people: the path, and inside an archive the member after a ``!``."""
         return f"{self.path}!{self.member}" if self.member else str(self.path)
 
-    def read(self) -> bytes:
-        """All bytes of the file.
+    @property
+    def stem(self) -> str:
+        """The bare file name without its last suffix."""
+        return PurePosixPath(self.name).stem
+
+    def read(self, most: int = -1) -> bytes:
+        """All bytes of the file, or the first ``most``.
 
         Raises
         ------
@@ -52,8 +57,10 @@ class RawFile:
             raise InputError(self.where, f"{self.size} bytes, expected at most {LARGEST_FILE}")
         try:
             if self.member is None:
-                return self.path.read_bytes()
-            return _open_archive(self.path).read(self.member)
+                with self.path.open("rb") as file:
+                    return file.read(most)
+            with _open_archive(self.path).open(self.member) as file:
+                return file.read(most)
         except (zipfile.BadZipFile, zlib_error, LZMAError, EOFError) as error:
             raise InputError(self.where, f"damaged in its archive: {error}") from None
         except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:  # Runtime: encrypted
@@ -79,22 +86,22 @@ class Listing:
     """What lies in some sources."""
 
     files: list[RawFile]
-    """With the suffix asked for, by name."""
+    """With a suffix asked for, by name."""
     others: list[str]
     """Where the files are that were passed over."""
     unreadable: list[InputError]
     """Archives that cannot be opened."""
 
 
-def list_files(sources: Iterable[Path], suffix: str) -> Listing:
-    """The files with ``suffix`` in all sources.
+def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
+    """The files with one of the suffixes in all sources.
 
     A source that is itself a file, other than a .zip, is taken whatever its suffix. Hidden files and the
     resource forks of archives made on a Mac are not looked at.
 
     Raises
     ------
-    SkelkitError : a source does not exist, or no file with the suffix is in any of them
+    SkelkitError : a source does not exist, or no file with such a suffix is in any of them
     InputError : an archive cannot be opened, and no file is in any other source
     """
     listing = Listing([], [], [])
@@ -113,13 +120,13 @@ def list_files(sources: Iterable[Path], suffix: str) -> Listing:
         for file in found:
             if file.name.startswith("."):
                 continue
-            if PurePosixPath(file.name).suffix.lower() == suffix:
+            if PurePosixPath(file.name).suffix.lower() in suffixes:
                 listing.files.append(file)
             else:
                 listing.others.append(file.where)
     if not listing.files:
         raise next(iter(listing.unreadable), None) or SkelkitError(
-            f"{', '.join(map(str, sources))}: no {suffix} file in it"
+            f"{', '.join(map(str, sources))}: no {' or '.join(suffixes)} file in it"
         )
     listing.files.sort(key=lambda file: (file.name, file.where))
     listing.others.sort()

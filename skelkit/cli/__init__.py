@@ -7,9 +7,9 @@ import click
 from skelkit import __version__
 from skelkit.cli.augment import augment
 from skelkit.cli.base import Commands
-from skelkit.cli.convert import convert
-from skelkit.cli.interchange import import_
-from skelkit.cli.stores import show, verify
+from skelkit.cli.convert import convert, merge
+from skelkit.cli.interchange import export, import_
+from skelkit.cli.stores import diff, show, verify
 from skelkit.cli.synth import synth
 
 __all__ = ["main"]
@@ -21,5 +21,5 @@ def main() -> None:
     """Raw skeleton recordings to normalised HDF5, and their augmentation."""
 
 
-for command in (convert, show, verify, import_, augment, synth):
+for command in (convert, merge, show, verify, diff, import_, export, augment, synth):
     main.add_command(command)

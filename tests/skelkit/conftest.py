@@ -28,6 +28,12 @@ def ntu_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_pku() -> Path:
+    """The folder of genuine PKU-MMD files."""
+    return _shared("data", "pku")
+
+
+@pytest.fixture(scope="session")
 def nucla() -> Path:
     return _shared("data", "nucla", "nucla.npz")
 
@@ -80,4 +86,30 @@ def raw(tmp_path: Path) -> Path:
         action, subject = number % 10 + 1, number // 10 + 1
         name = f"S001C{number % 3 + 1:03}P{subject:03}R001A{action:03}.skeleton"
         (folder / name).write_bytes(raw_bytes(number, frames=2 + number % 3, bodies=1 + number % 2))
+    return folder
+
+
+def pku_bytes(seed: int, frames: int, bodies: int = 1) -> bytes:
+    """A PKU-MMD skeleton file: 150 numbers a frame, those of an absent second body all zero."""
+    joints = np.random.default_rng(seed).normal(0, 1, (frames, 2, 25, 3)).round(6)
+    joints[:, bodies:] = 0
+    return b"".join(b" ".join(b"%.6f" % x for x in frame.ravel()) + b"\n" for frame in joints)
+
+
+@pytest.fixture
+def pku_raw(tmp_path: Path) -> Path:
+    """PKU-MMD II in small: 2 recordings of 2 subjects by 3 cameras, 60 frames, three clips in each."""
+    folder = tmp_path / "pku"
+    for part in ("PKU_Skeleton_v2", "Label_PKU_v2", "Split_v2"):
+        (folder / part).mkdir(parents=True)
+    names = [f"A{a:02}N{n:02}-{v}" for a in (1, 2) for n in (1, 2) for v in "LMR"]
+    for seed, name in enumerate(names):
+        (folder / "PKU_Skeleton_v2" / f"{name}.txt").write_bytes(pku_bytes(seed, 60, 1 + seed % 2))
+        (folder / "Label_PKU_v2" / f"{name}.txt").write_text("5,0,10,2\n27,10,40,1\n5,40,60,2\n")
+    for file, trains in (("cross_subject_v2", "N01"), ("cross_view_v2", "-M -R")):
+        lists = {True: "", False: ""}
+        for name in names:
+            lists[any(mark in name for mark in trains.split())] += f"{name}, "
+        text = f"Training videos: \n{lists[True]}\nValidataion videos: \n{lists[False]}"
+        (folder / "Split_v2" / f"{file}.txt").write_text(text)
     return folder

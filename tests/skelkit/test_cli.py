@@ -258,7 +258,7 @@ def test_synth_then_convert(tmp_path: Path) -> None:
 def test_interrupted_by_the_keyboard(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from skelkit import convert
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(convert, "convert_block", interrupt)

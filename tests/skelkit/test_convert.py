@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from skelkit import convert as convert_module
 from skelkit import journal as journal_module
 from skelkit.convert import Report, convert
+from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
+from skelkit.inputs import gather
 from skelkit.journal import Block, Journal
 from skelkit.normalise import RECIPES
 from skelkit.readers import ntu
@@ -228,7 +230,7 @@ def test_nothing_left_to_store(tmp_path: Path, tiny: bytes) -> None:
     (folder / "S001C001P001R001A061.skeleton").write_bytes(tiny)
     (folder / GOOD).write_bytes(b"1\nx\n")
     with pytest.raises(
-        SkelkitError, match=r"1 files excluded, 1 quarantined; first .*A001\.skeleton, line 2: found 'x'"
+        SkelkitError, match=r"1 excluded, 1 quarantined; first .*A001\.skeleton, line 2: found 'x'"
     ):
         run(folder, tmp_path / "a.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
@@ -349,7 +351,7 @@ def interrupt(raw: Path, out: Path, blocks: int, overwrite: bool = False) -> Non
     append = Journal.append
 
     def stop(journal: Journal, block: Block) -> None:
-        if len(journal.blocks) == blocks:
+        if journal.blocks == blocks:
             raise Killed
         append(journal, block)
 
@@ -367,9 +369,9 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     convert_block = convert_module.convert_block
 
-    def note(files: list[Any], job: Any) -> Block:
-        names.extend(file.name for file in files)
-        return convert_block(files, job)
+    def note(items: list[Any], job: Any) -> Block:
+        names.extend(item.file.name for item in items)
+        return convert_block(items, job)
 
     monkeypatch.setattr(convert_module, "convert_block", note)
     return names
@@ -526,8 +528,8 @@ def test_one_conversion_at_a_time(raw: Path, tmp_path: Path, fresh: bool) -> Non
     interrupt(raw, out, 5)
     before = {path.name: path.read_bytes() for path in (tmp_path / "a.h5.part").iterdir()}
     job = convert_module.Job("ntu60", "isc")
-    files = convert_module.list_files([raw], ".skeleton").files
-    with Journal(out, job, files, fresh=False):
+    inputs = gather([raw], DATASETS["ntu60"])
+    with Journal(out, job, inputs, fresh=False):
         with pytest.raises(SkelkitError, match="another conversion is writing this store"):
             run(raw, out, fresh=fresh)
         assert {path.name: path.read_bytes() for path in (tmp_path / "a.h5.part").iterdir()} == before

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from skelkit.datasets import DATASETS, Protocol, parse_protocol
+from skelkit.datasets import DATASETS, ListedSplit, Protocol, parse_protocol
 from skelkit.errors import SkelkitError
+from skelkit.readers import pku
 
 # From the papers: NTU RGB+D, section 4.1.1; NTU RGB+D 120, section 3.3.
 XSUB_60 = {1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38}
@@ -63,13 +65,50 @@ def test_who_trains_and_who_tests(
     dataset: str, protocol: str, column: str, train: set[int], test: set[int]
 ) -> None:
     rule = DATASETS[dataset].protocols[protocol]
-    sides = {value: rule.is_train({column: value, "other": 1}) for value in train | test}
+    sides = {value: rule.part("any", {column: value, "other": 1}) for value in train | test}
     assert {value for value, side in sides.items() if side == 1} == train
     assert {value for value, side in sides.items() if side == 0} == test
 
 
+@pytest.mark.parametrize(
+    ("dataset", "protocol", "column", "train", "test"),
+    [
+        ("pku1", "xsub", "recording", set(range(1, 365)) - set(range(291, 335)), set(range(291, 335))),
+        ("pku2", "xsub", "subject", {1, *range(4, 7), *range(8, 14)}, {2, 3, 7}),
+        ("pku1", "xview", "camera", {2, 3}, {1}),
+        ("pku2", "xview", "camera", {2, 3}, {1}),
+    ],
+)
+def test_who_trains_and_who_tests_in_pku_mmd(
+    dataset: str, protocol: str, column: str, train: set[int], test: set[int]
+) -> None:
+    test_who_trains_and_who_tests(dataset, protocol, column, train, test)
+
+
+def test_the_published_lists_of_pku_mmd(shared_pku: Path) -> None:
+    with zipfile.ZipFile(shared_pku / "pku2_sample.zip") as archive:
+        for protocol, file in (("xsub", "cross_subject_v2"), ("xview", "cross_view_v2")):
+            lists = pku.read_split(archive.read(f"Split_v2/{file}.txt"), file)
+            rule = DATASETS["pku2"].protocols[protocol]
+            for part, names in zip((1, 0), lists, strict=True):
+                assert {rule.part(name, pku.parse_name(name)[1]) for name in names} == {part}
+    held_out = (shared_pku / "pku1_cross_subject_validation_names.txt").read_text().replace(",", " ").split()
+    rule = DATASETS["pku1"].protocols["xsub"]
+    assert {rule.part(name, pku.parse_name(name)[1]) for name in held_out} == {0}
+    recordings = {pku.parse_name(name)[1]["recording"] for name in held_out}
+    assert recordings == {n for n in range(1, 365) if rule.part("", {"recording": n}) == 0}
+
+
+def test_lists_of_names() -> None:
+    split = ListedSplit(frozenset(["a", "b#001"]), frozenset(["b"]), "list.txt")
+    parts = [split.part(name, {}) for name in ("a", "a#007", "b", "b#001", "b#002", "c", "c#001")]
+    assert parts == [1, 1, 0, 1, 0, -1, -1]
+    assert str(split).startswith("2 train and 1 test names listed in list.txt (")
+    assert str(split) != str(ListedSplit(frozenset(["a", "b#002"]), frozenset(["b"]), "list.txt"))
+
+
 def test_a_sample_without_the_column_is_on_neither_side() -> None:
-    assert Protocol("camera", frozenset([1])).is_train({"subject": 1}) == -1
+    assert Protocol("camera", frozenset([1])).part("any", {"subject": 1}) == -1
 
 
 @pytest.mark.parametrize(
@@ -83,6 +122,10 @@ def test_a_sample_without_the_column_is_on_neither_side() -> None:
         ("ntu120", "S032C001P001R001A120", 119, 32, None),
         ("ntu120", "S032C001P001R001A121", 120, 32, "action 121 is not in NTU RGB+D 120"),
         ("ntu120", "S033C001P001R001A120", 119, 33, "setup 33 is not in NTU RGB+D 120"),
+        ("pku1", "0002-L#003", 50, 1, None),
+        ("pku1", "A01N01-L#003", 50, 1, "not a name of PKU-MMD I"),
+        ("pku2", "A01N01-L#003", 50, 1, None),
+        ("pku2", "0002-L#003", 50, 1, "not a name of PKU-MMD II"),
     ],
 )
 def test_who_is_left_out(dataset: str, name: str, label: int, setup: int, why: str | None) -> None:

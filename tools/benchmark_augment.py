@@ -1,6 +1,6 @@
-"""Ours against the slow twins of tests/naive.py, in one run, on one core; prints ratios.
+"""Making views against the slow twin of tests/naive.py, in one run, on one core; prints ratios.
 
-    python tools/benchmark.py NTU_FILES      (a folder, a .zip or a single .skeleton file)
+    python tools/benchmark_augment.py NTU_FILES      (a folder, a .zip or a single .skeleton file)
 
 Both ways do the same work on the same files, alternate, and count their best of several rounds.
 """
@@ -51,11 +51,6 @@ def main(source: Path) -> None:
     files = [(file.read(), file.where) for file in list_files([source], ".skeleton").files]
     megabytes = sum(len(data) for data, _ in files) / 1e6
     print(f"{len(files)} files, {megabytes:.1f} MB")
-
-    parse = compare(
-        lambda: [ntu.read(*file) for file in files], lambda: [naive.read_skeleton(data) for data, _ in files]
-    )
-    line("read", *parse, megabytes, "MB/s")
 
     def slow_view(sample: int) -> None:
         joints = sequences[sample].joints[start[sample] : start[sample] + length[sample]]

@@ -1,0 +1,155 @@
+"""What a conversion works on: raw files, and for PKU-MMD the label and split files that belong to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from skelkit.datasets import Dataset, ListedSplit, Split
+from skelkit.errors import InputError, SkelkitError
+from skelkit.readers import pku
+from skelkit.sources import Listing, RawFile, list_files
+
+__all__ = ["Input", "Inputs", "gather"]
+
+_HEAD = 512
+"""Bytes that tell skeleton, label and split files apart: they bear the same names."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A raw file, and the file with its labels where they stand apart."""
+
+    file: RawFile
+    labels: RawFile | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that was found in the sources."""
+
+    files: list[Input]
+    """By name, each name once."""
+    splits: Mapping[str, Split]
+    """The dataset's protocols; those with a split file by its lists."""
+    quarantined: list[dict[str, Any]]
+    """file, line and reason: archives that cannot be opened, names that occur twice."""
+    excluded: list[dict[str, str]]
+    """name and reason: recordings without a label file."""
+    ignored: list[str]
+    """Other files in the sources."""
+
+    @property
+    def bytes(self) -> int:
+        """Of all raw files, unpacked."""
+        return sum(item.file.size for item in self.files)
+
+    def shard(self, index: int, of: int) -> Inputs:
+        """Part ``index``, from 1; what concerns no single raw file goes with the first."""
+        files = self.files[index - 1 :: of]
+        return replace(self, files=files) if index == 1 else Inputs(files, self.splits, [], [], [])
+
+    def listed(self) -> Inputs:
+        """Without the recordings that are in neither list of any split file."""
+        lists = [split for split in self.splits.values() if isinstance(split, ListedSplit)]
+        if not lists:
+            return self
+        found: dict[bool, list[Input]] = {True: [], False: []}
+        for item in self.files:
+            found[any(split.part(item.file.stem, {}) != -1 for split in lists)].append(item)
+        sources = " and ".join(split.source for split in lists)
+        left_out = [{"name": i.file.stem, "reason": f"in neither list of {sources}"} for i in found[False]]
+        return replace(self, files=found[True], excluded=self.excluded + left_out)
+
+    def digest(self, *, stamps: bool) -> str:
+        """SHA-256 telling these inputs from all others; without ``stamps`` the same for copies elsewhere."""
+        files = [f for item in self.files for f in (item.file, item.labels) if f is not None]
+        facts = [(f.name, f.size, f.stamp if stamps else 0) for f in files]
+        rules = {name: str(split) for name, split in self.splits.items()}
+        return hashlib.sha256(json.dumps([facts, rules, self.excluded]).encode()).hexdigest()
+
+
+def gather(
+    sources: Iterable[Path], dataset: Dataset, labels: Iterable[Path] = (), splits: Iterable[Path] = ()
+) -> Inputs:
+    """Look into all sources.
+
+    For PKU-MMD each source may hold skeleton, label and split files alike; ``labels`` and ``splits`` are
+    further sources, of nothing else.
+
+    Raises
+    ------
+    SkelkitError : a source does not exist, or holds nothing of use
+    InputError : no source can be opened, or a split file is not one
+    """
+    listing = list_files(sources, *dataset.suffixes)
+    problems = [_row(error) for error in listing.unreadable]
+    if not dataset.labelled_apart:
+        if labels or splits:
+            raise SkelkitError(f"{dataset.title} has no label or split files: the names say it all")
+        files = _each_name_once(listing.files, problems)
+        return Inputs(list(map(Input, files)), dataset.protocols, problems, [], listing.others)
+    kinds = _by_kind(listing, problems)
+    for kind, more in (("labels", labels), ("split", splits)):
+        if more:
+            extra = list_files(more, ".txt")
+            problems += [_row(error) for error in extra.unreadable]
+            kinds[kind] = extra.files
+    if not kinds["skeleton"]:
+        raise SkelkitError(
+            f"{', '.join(map(str, sources))}: no skeleton file in it, only label or split files"
+        )
+    label_files = {file.stem: file for file in _each_name_once(kinds["labels"], problems)}
+    if not label_files:
+        raise SkelkitError(
+            f"{dataset.title} needs its label files: give the sources that hold them as --labels"
+        )
+    files = _each_name_once(kinds["skeleton"], problems)
+    unused = set(label_files) - {file.stem for file in files}
+    return Inputs(
+        [Input(file, label_files[file.stem]) for file in files if file.stem in label_files],
+        {**dataset.protocols, **dict(_read_split(file) for file in kinds["split"])},
+        problems,
+        [{"name": file.stem, "reason": "no label file"} for file in files if file.stem not in label_files],
+        sorted([*listing.others, *(label_files[stem].where for stem in unused)]),
+    )
+
+
+def _row(error: InputError) -> dict[str, Any]:
+    return {"file": error.file, "line": error.line, "reason": error.reason}
+
+
+def _each_name_once(files: list[RawFile], problems: list[dict[str, Any]]) -> list[RawFile]:
+    """The first file of each name; the others join the problems."""
+    first: dict[str, RawFile] = {}
+    for file in files:
+        taken = first.setdefault(file.stem, file)
+        if taken is not file:
+            problems.append(_row(InputError(file.where, f"the name occurs twice; {taken.where} is taken")))
+    return list(first.values())
+
+
+def _by_kind(listing: Listing, problems: list[dict[str, Any]]) -> dict[str, list[RawFile]]:
+    kinds: dict[str, list[RawFile]] = {"skeleton": [], "labels": [], "split": []}
+    for file in listing.files:
+        try:
+            kinds[pku.kind(file.read(_HEAD))].append(file)
+        except InputError as error:
+            problems.append(_row(error))
+    return kinds
+
+
+def _read_split(file: RawFile) -> tuple[str, ListedSplit]:
+    """The protocol that a split file's name tells, and its lists."""
+    match = re.search(r"subject|view", file.name.lower())
+    if not match:
+        raise InputError(
+            file.where, "the name of a split file must say subject or view, as cross-subject.txt"
+        )
+    train, test = pku.read_split(file.read(), file.where)
+    return {"subject": "xsub", "view": "xview"}[match.group()], ListedSplit(train, test, file.name)

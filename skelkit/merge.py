@@ -1,0 +1,158 @@
+"""Stores put together: the shards of one conversion, or stores of the same kind with different sequences."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from skelkit.convert import Report, write_report
+from skelkit.errors import SkelkitError
+from skelkit.sequence import SkeletonSequence
+from skelkit.store import Header, Store, check_store_path, write_store
+
+__all__ = ["merge"]
+
+
+@dataclass(frozen=True)
+class _StoredSplit:
+    """A protocol as stores have it: the side of every sequence, and the rule's text."""
+
+    rule: str
+    sides: Mapping[str, int]
+
+    def __str__(self) -> str:
+        return self.rule
+
+    def part(self, name: str, _columns: Mapping[str, int]) -> int:
+        return self.sides[name]
+
+
+def merge(
+    parts: Sequence[Path], out: Path, *, overwrite: bool = False, progress: bool = True
+) -> tuple[int, str]:
+    """Put stores together into one, and their reports too where all have one.
+
+    Parameters
+    ----------
+    parts : all shards of a conversion, or stores that are no shards, in any order
+    out : the store to write; of shards, the same content as the conversion in one go
+    overwrite : replace ``out`` where it exists
+    progress : show a progress bar on standard error
+
+    Returns
+    -------
+    number of sequences, content hash
+
+    Raises
+    ------
+    SkelkitError : a shard is missing or of another conversion, the stores differ in recipe, layout, classes
+        or protocols, a sequence is in two of them, or ``out`` exists or cannot be written
+    StoreError : a store is damaged
+    """
+    check_store_path(out)
+    if out.exists() and not overwrite:
+        raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
+    with ExitStack() as stack:
+        stores = [stack.enter_context(Store(path)) for path in dict.fromkeys(parts)]
+        _check_shards(stores)
+        header = _common_header(stores)
+        total = sum(map(len, stores))
+        bar = stack.enter_context(tqdm(total=total, unit="sequence", desc="merging", disable=not progress))
+        content_hash = write_store(out, _in_order(stores, bar), header)
+        count = total
+    reports = [path.with_suffix(".report.json") for path in dict.fromkeys(parts)]
+    if all(path.exists() for path in reports):
+        write_report(_together(reports, content_hash), out)
+    return count, content_hash
+
+
+def _check_shards(stores: list[Store]) -> None:
+    shards = {store.path: store.shard for store in stores}
+    if not any(shards.values()):
+        return
+    first = next(shard for shard in shards.values() if shard)
+    places: dict[int, Path] = {}
+    for path, shard in shards.items():
+        if shard is None:
+            raise SkelkitError(f"{path}: not a shard, but others are; merge shards with their like")
+        if (shard.of, shard.inputs) != (first.of, first.inputs):
+            raise SkelkitError(f"{path}: a shard of another conversion than {stores[0].path}")
+        if shard.index in places:
+            raise SkelkitError(f"{path}: shard {shard.index} of {shard.of}, as {places[shard.index]}")
+        places[shard.index] = path
+    missing = [str(index) for index in range(1, first.of + 1) if index not in places]
+    if missing:
+        raise SkelkitError(f"of {first.of} shards {', '.join(missing)} missing: all are needed")
+
+
+def _common_header(stores: list[Store]) -> Header:
+    first = stores[0]
+    for store in stores[1:]:
+        for what, a, b in (
+            ("recipe", first.recipe, store.recipe),
+            ("layout", first.layout, store.layout),
+            ("list of classes", first.classes, store.classes),
+            ("choice of protocols", first.protocol_rules, store.protocol_rules),
+            ("choice of columns", sorted(first.columns), sorted(store.columns)),
+        ):
+            if a != b:
+                raise SkelkitError(
+                    f"{store.path}: its {what} differs from that of {first.path}; see skelkit diff"
+                )
+    splits = {
+        name: _StoredSplit(
+            rule,
+            {
+                sequence: int(side)
+                for store in stores
+                for sequence, side in zip(store.names, store.protocols[name], strict=True)
+            },
+        )
+        for name, rule in first.protocol_rules.items()
+    }
+    return Header(first.dataset, first.layout, first.recipe, first.classes, splits)
+
+
+def _in_order(stores: list[Store], bar: tqdm[Any]) -> Iterator[SkeletonSequence]:
+    """All sequences by name, one of each store in memory at a time."""
+    last, where = "", Path()
+    for name, number, place in heapq.merge(*(_places(store, number) for number, store in enumerate(stores))):
+        store = stores[number]
+        if name == last:
+            raise SkelkitError(f"{name} is in both {where} and {store.path}")
+        last, where = name, store.path
+        yield store.sequence(place)
+        bar.update()
+
+
+def _places(store: Store, number: int) -> Iterator[tuple[str, int, int]]:
+    return ((name, number, place) for place, name in enumerate(store.names))
+
+
+def _together(reports: list[Path], content_hash: str) -> Report:
+    parts = []
+    for path in reports:
+        try:
+            parts.append(Report(**json.loads(path.read_text(encoding="utf-8"))))
+        except (ValueError, TypeError):
+            raise SkelkitError(
+                f"{path}: not a report of a conversion; move it away to merge without"
+            ) from None
+    return Report(
+        found=sum(part.found for part in parts),
+        kept=sum(part.kept for part in parts),
+        excluded=sorted((row for part in parts for row in part.excluded), key=lambda row: row["name"]),
+        quarantined=sorted((row for part in parts for row in part.quarantined), key=lambda row: row["file"]),
+        notes=sorted((row for part in parts for row in part.notes), key=lambda row: row["name"]),
+        ignored=sorted({file for part in parts for file in part.ignored}),
+        recipe=parts[0].recipe,
+        seconds=round(sum(part.seconds for part in parts), 3),
+        content_hash=content_hash,
+    )
