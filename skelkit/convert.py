@@ -1,9 +1,9 @@
 """Raw files to a store: source -> reader -> recipe -> store, in one visible loop.
 
 Files are taken in the order of their names, in blocks. Workers read, parse and normalise a block; this
-process appends its rows to ``OUT.h5.part/rows`` and one line to ``OUT.h5.part/journal``. An interrupted
-conversion takes up the journal where it ends. When all blocks are there, the store is written from the
-rows, and the folder goes.
+process appends its rows to ``OUT.h5.part/rows`` and one line to ``OUT.h5.part/journal``, and then writes its
+sequences to the store, which has a temporary name until it is complete. An interrupted conversion begins the
+store anew with what the journal has, and goes on where that ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
 from skelkit.files import replacing
 from skelkit.inputs import Input, Inputs, gather
-from skelkit.journal import BLOCK_FILES, Block, Job, Journal
+from skelkit.journal import BLOCK_BYTES, BLOCK_FILES, Block, Job, Journal
 from skelkit.normalise import RECIPES
 from skelkit.readers import READERS, pku
 from skelkit.sequence import SkeletonSequence
@@ -121,43 +121,47 @@ def convert(
     with Journal(out, job, inputs, fresh) as journal:
         if stop_on_bad:
             _stop([*journal.records("quarantined"), *inputs.quarantined])
+        header = _header(job, inputs, shard and Shard(*shard, whole))
+        sequences = _sequences(journal, inputs, workers, scheduler, stop_on_bad, progress)
         try:
-            _convert_files(journal, inputs, workers, scheduler, stop_on_bad, progress)
+            with closing(sequences):
+                content_hash = write_store(out, sequences, header)
         except KeyboardInterrupt:
             done = f"{journal.files_done} of {len(inputs.files)} files done"
             raise SkelkitError(f"interrupted, {done}; the same command goes on where it was") from None
-        excluded = inputs.excluded + list(journal.records("excluded"))
-        quarantined = list(journal.records("quarantined")) + inputs.quarantined
-        header = _header(job, inputs, shard and Shard(*shard, whole))
         report = Report(
             found=len(inputs.files) + len(inputs.quarantined),
             kept=sum(1 for _ in journal.records("entries")),
-            excluded=excluded,
-            quarantined=quarantined,
+            excluded=inputs.excluded + list(journal.records("excluded")),
+            quarantined=list(journal.records("quarantined")) + inputs.quarantined,
             notes=list(journal.records("notes")),
             ignored=inputs.ignored,
             recipe=dict(header.recipe),
-            seconds=0.0,
-            content_hash=_write(journal, out, header, excluded, quarantined),
+            seconds=round(time.perf_counter() - began, 3),
+            content_hash=content_hash,
             shard=shard and f"{shard[0]}/{shard[1]}",
         )
-    report = replace(report, seconds=round(time.perf_counter() - began, 3))
     write_report(report, out)
     journal.remove()
     return report
 
 
-def _convert_files(
+def _sequences(
     journal: Journal,
     inputs: Inputs,
     workers: int | None,
     scheduler: str | None,
     stop_on_bad: bool,
     progress: bool,
-) -> None:
+) -> Generator[SkeletonSequence, None, None]:
+    """All sequences by name: those that the journal has, then the others as they come and are noted."""
     todo = inputs.files[journal.files_done :]
-    blocks = [todo[i : i + BLOCK_FILES] for i in range(0, len(todo), BLOCK_FILES)]
+    blocks = _in_blocks(todo)
     workers = workers or min(cores(), 1 + sum(item.file.size for item in todo) // _BYTES_A_WORKER)
+    kept = 0
+    for sequence in journal.sequences():
+        kept += 1
+        yield sequence
     with (
         tqdm(
             total=len(inputs.files),
@@ -173,6 +177,22 @@ def _convert_files(
                 _stop(block.quarantined)
             journal.append(block)
             bar.update(journal.files_done - bar.n)
+            kept += len(block.entries)
+            yield from block.sequences()
+    if not kept:
+        raise _nothing(journal, inputs)
+
+
+def _in_blocks(items: list[Input]) -> list[list[Input]]:
+    blocks: list[list[Input]] = []
+    size = 0
+    for item in items:
+        size += item.file.size
+        if not blocks or len(blocks[-1]) == BLOCK_FILES or size > BLOCK_BYTES:
+            blocks.append([])
+            size = item.file.size
+        blocks[-1].append(item)
+    return blocks
 
 
 def _stop(quarantined: list[dict[str, Any]]) -> None:
@@ -202,7 +222,7 @@ def _blocks(
 
 def _died(item: Input) -> Block:
     reason = "the process that worked on it died twice, crashed, killed or out of memory"
-    return Block(quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
+    return Block(1, quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
 
 
 def _header(job: Job, inputs: Inputs, shard: Shard | None) -> Header:
@@ -213,29 +233,21 @@ def _header(job: Job, inputs: Inputs, shard: Shard | None) -> Header:
     return Header(job.dataset, load_layout(known.layout), recipe, known.classes, inputs.splits, shard)
 
 
-def _write(
-    journal: Journal,
-    out: Path,
-    header: Header,
-    excluded: list[dict[str, str]],
-    quarantined: list[dict[str, Any]],
-) -> str:
-    """The store from the journal; its content hash."""
-    if next(journal.records("entries"), None) is None:
-        journal.remove()
-        reasons = [str(InputError(**row)) for row in quarantined]
-        reasons += [f"{row['name']}: {row['reason']}" for row in excluded]
-        first = f"; first {reasons[0]}" if reasons else ""
-        raise SkelkitError(
-            f"nothing to store: {len(excluded)} excluded, {len(quarantined)} quarantined{first}"
-        )
-    return write_store(out, journal.sequences(), header)
+def _nothing(journal: Journal, inputs: Inputs) -> SkelkitError:
+    """Why there is nothing to store; the journal goes, as there is nothing to take up."""
+    quarantined = [*journal.records("quarantined"), *inputs.quarantined]
+    excluded = [*inputs.excluded, *journal.records("excluded")]
+    journal.remove()
+    reasons = [str(InputError(**row)) for row in quarantined]
+    reasons += [f"{row['name']}: {row['reason']}" for row in excluded]
+    first = f"; first {reasons[0]}" if reasons else ""
+    return SkelkitError(f"nothing to store: {len(excluded)} excluded, {len(quarantined)} quarantined{first}")
 
 
 def convert_block(items: list[Input], job: Job) -> Block:
     """Read, cut, and normalise some files. Bad ones are noted, never raised."""
     layout = load_layout(DATASETS[job.dataset].layout)
-    block = Block()
+    block = Block(len(items))
     for item in items:
         try:
             recording = READERS[job.dataset](item.file.read(), item.file.where)
@@ -297,7 +309,7 @@ def _normalise(sequence: SkeletonSequence, item: Input, job: Job, layout: JointL
             "crc32": sequence_crc32(sequence),
         }
     )
-    block.rows += [sequence.joints.tobytes(), sequence.present.tobytes()]
+    block.rows.append(sequence.joints.tobytes() + sequence.present.tobytes())
     if sequence.notes:
         block.notes.append({"name": sequence.name, "notes": list(sequence.notes)})
 

@@ -21,10 +21,10 @@ from skelkit.inputs import Inputs
 from skelkit.normalise import RECIPES
 from skelkit.sequence import SkeletonSequence
 
-__all__ = ["BLOCK_FILES", "Block", "Job", "Journal"]
+__all__ = ["BLOCK_BYTES", "BLOCK_FILES", "Block", "Job", "Journal"]
 
-BLOCK_FILES = 32
-"""Files converted, and noted, at a time."""
+BLOCK_FILES, BLOCK_BYTES = 32, 1 << 25
+"""At most so much is converted, and noted, at a time."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Job:
 
 @dataclass
 class Block:
-    """What became of some files; `entries` describe the sequences whose rows lie in `rows`."""
+    """What became of some files; `entries` describe the sequences whose joints and flags are in `rows`."""
 
+    files: int = 0
     entries: list[dict[str, Any]] = field(default_factory=list)
     excluded: list[dict[str, str]] = field(default_factory=list)
     quarantined: list[dict[str, Any]] = field(default_factory=list)
@@ -49,9 +50,13 @@ class Block:
     def extend(self, other: Block) -> None:
         """Add what became of further files."""
         for part in fields(self):
-            getattr(self, part.name).extend(getattr(other, part.name))
+            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
 
-    def record(self) -> dict[str, list[dict[str, Any]]]:
+    def sequences(self) -> Iterator[SkeletonSequence]:
+        """By name."""
+        return map(_sequence, self.rows, self.entries)
+
+    def record(self) -> dict[str, Any]:
         """All but the rows, as a line of the journal."""
         return {part.name: getattr(self, part.name) for part in fields(self) if part.name != "rows"}
 
@@ -66,9 +71,8 @@ class Journal:
     def __init__(self, out: Path, job: Job, inputs: Inputs, fresh: bool) -> None:
         self.job = job
         self.folder = self.folder_of(out)
-        self.blocks = 0
+        self.files_done = 0
         self.first = _first_line(job, inputs)
-        self.total = len(inputs.files)
         self.stack = ExitStack()
         try:
             self.folder.mkdir(exist_ok=True)
@@ -115,22 +119,18 @@ class Journal:
                 record = _parse(line)
                 if record is None or not all(_read(self.rows, entry) for entry in record["entries"]):
                     break
-                self.blocks += 1
+                self.files_done += record["files"]
                 good, end = good + len(line), self.rows.tell()
         self.log.truncate(good)
         self.rows.truncate(end)
         if not good:
             self._write_line(self.first)
 
-    @property
-    def files_done(self) -> int:
-        return min(self.blocks * BLOCK_FILES, self.total)
-
     def append(self, block: Block) -> None:
         """What became of the next files."""
         self._write(self.rows, b"".join(block.rows))
         self._write_line(block.record())
-        self.blocks += 1
+        self.files_done += block.files
 
     def _write_line(self, value: dict[str, Any]) -> None:
         self._write(self.log, json.dumps(value).encode() + b"\n")
@@ -188,9 +188,15 @@ def _read(rows: IO[bytes], entry: dict[str, Any]) -> SkeletonSequence | None:
         return None
     if zlib.crc32(data) != entry["crc32"]:
         return None
-    split = len(data) - frames * bodies
-    coordinates: NDArray[np.float32] = np.frombuffer(data[:split], np.float32).reshape(entry["shape"])
-    present = np.frombuffer(data[split:], np.bool_).reshape(frames, bodies)
+    return _sequence(data, entry)
+
+
+def _sequence(data: bytes, entry: dict[str, Any]) -> SkeletonSequence:
+    """From the bytes of its joints and flags."""
+    frames, bodies, joints, _ = entry["shape"]
+    numbers = frames * bodies * joints * 3
+    coordinates: NDArray[np.float32] = np.frombuffer(data, np.float32, numbers).reshape(entry["shape"])
+    present = np.frombuffer(data, np.bool_, offset=4 * numbers).reshape(frames, bodies)
     return SkeletonSequence(coordinates, present, entry["name"], entry["label"], entry["columns"])
 
 

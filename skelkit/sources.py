@@ -60,7 +60,7 @@ class RawFile:
                 with self.path.open("rb") as file:
                     return file.read(most)
             with _open_archive(self.path).open(self.member) as file:
-                return file.read(most)
+                return file.read(self.size if most < 0 else most)  # -1 would inflate in small pieces
         except (zipfile.BadZipFile, zlib_error, LZMAError, EOFError) as error:
             raise InputError(self.where, f"damaged in its archive: {error}") from None
         except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:  # Runtime: encrypted

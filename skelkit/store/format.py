@@ -59,7 +59,7 @@ class Header:
 
 def rows_crc32(joints: NDArray[np.float32], present: NDArray[Any]) -> int:
     """CRC-32 of the bytes of a sequence's joints and presence flags."""
-    return zlib.crc32(present.tobytes(), zlib.crc32(joints.tobytes()))
+    return zlib.crc32(np.ascontiguousarray(present).data, zlib.crc32(np.ascontiguousarray(joints).data))
 
 
 def sequence_crc32(sequence: SkeletonSequence) -> int:

@@ -123,8 +123,8 @@ def _write(file: h5py.File, sequences: Iterable[SkeletonSequence], header: Heade
         hasher.update(
             _canonical([sequence.name, sequence.label, dict(sequence.columns), sequence.joints.shape])
         )
-        hasher.update(sequence.joints.tobytes())
-        hasher.update(sequence.present.tobytes())
+        hasher.update(np.ascontiguousarray(sequence.joints).data)
+        hasher.update(np.ascontiguousarray(sequence.present).data)
     if not columns:
         raise SkelkitError("no sequence is left to store")
     joints.flush()

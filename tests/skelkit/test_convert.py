@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ import pytest
 from numpy.typing import NDArray
 
 from skelkit import convert as convert_module
-from skelkit import journal as journal_module
 from skelkit.convert import Report, convert
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
@@ -30,6 +29,7 @@ from skelkit.inputs import gather
 from skelkit.journal import Block, Journal
 from skelkit.normalise import RECIPES
 from skelkit.readers import ntu
+from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
 from skelkit.store import Store, verify
 
@@ -52,7 +52,6 @@ def packed(folder: Path, path: Path) -> Path:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four files a block, so that 40 files are ten blocks."""
     monkeypatch.setattr(convert_module, "BLOCK_FILES", 4)
-    monkeypatch.setattr(journal_module, "BLOCK_FILES", 4)
 
 
 def test_the_real_files_come_out_as_the_papers_code_has_them(
@@ -123,6 +122,20 @@ def test_the_same_content_whatever_the_way(raw: Path, tmp_path: Path) -> None:
     assert len(hashes) == 1
     assert len({(tmp_path / f"{n}.h5").read_bytes() for n in range(len(ways))}) == 1
     assert run(raw, tmp_path / "raw.h5", recipe="raw").content_hash not in hashes
+
+
+def test_large_files_make_small_blocks(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, converted: list[str]
+) -> None:
+    whole = run(raw, tmp_path / "whole.h5")
+    sizes = sorted(path.stat().st_size for path in raw.iterdir())
+    monkeypatch.setattr(convert_module, "BLOCK_BYTES", 3 * sizes[-1])
+    interrupt(raw, tmp_path / "a.h5", 0)
+    converted.clear()
+    blocks = convert_module._in_blocks(gather([raw], DATASETS["ntu60"]).files)
+    assert all(sum(item.file.size for item in block) <= 3 * sizes[-1] for block in blocks)
+    assert 2 < len(blocks) < 40
+    assert run(raw, tmp_path / "a.h5").content_hash == whole.content_hash
 
 
 BAD: dict[str, tuple[bytes | None, int | None, str]] = {
@@ -351,7 +364,7 @@ def interrupt(raw: Path, out: Path, blocks: int, overwrite: bool = False) -> Non
     append = Journal.append
 
     def stop(journal: Journal, block: Block) -> None:
-        if journal.blocks == blocks:
+        if journal.files_done == 4 * blocks:
             raise Killed
         append(journal, block)
 
@@ -481,14 +494,14 @@ def test_a_damaged_journal_is_whole_again_after(raw: Path, tmp_path: Path, conve
 @pytest.mark.usefixtures("small_blocks")
 def test_rows_that_change_while_the_store_is_written(raw: Path, tmp_path: Path) -> None:
     interrupt(raw, tmp_path / "a.h5", 5)
-    append = Journal.append
+    sequences = Journal.sequences
 
-    def spoil(journal: Journal, block: Block) -> None:
-        append(journal, block)
+    def spoil(journal: Journal) -> Iterator[SkeletonSequence]:
         wild_rows(tmp_path / "a.h5.part")
+        return sequences(journal)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "append", spoil)
+        patch.setattr(Journal, "sequences", spoil)
         with pytest.raises(SkelkitError, match="rows are damaged; convert again with --fresh"):
             run(raw, tmp_path / "a.h5")
     assert not (tmp_path / "a.h5").exists()

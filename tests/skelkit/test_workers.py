@@ -29,7 +29,6 @@ def run(raw: Path, out: Path, **options: Any) -> Report:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four files a block, so that 40 files are ten blocks."""
     monkeypatch.setattr(convert_module, "BLOCK_FILES", 4)
-    monkeypatch.setattr(journal_module, "BLOCK_FILES", 4)
 
 
 def in_every_worker(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
