@@ -2,8 +2,8 @@
 
 Files are taken in the order of their names, in blocks. Workers read, parse and normalise a block; this
 process appends its rows to ``OUT.h5.part/rows`` and one line to ``OUT.h5.part/journal``, and then writes its
-sequences to the store, which has a temporary name until it is complete. An interrupted conversion begins the
-store anew with what the journal has, and goes on where that ends.
+sequences to the store, which has a temporary name until it is complete. An interrupted conversion goes on where
+the journal ends, and writes the store once the journal is complete, so that each attempt gets further.
 """
 
 from __future__ import annotations
@@ -154,14 +154,12 @@ def _sequences(
     stop_on_bad: bool,
     progress: bool,
 ) -> Generator[SkeletonSequence, None, None]:
-    """All sequences by name: those that the journal has, then the others as they come and are noted."""
+    """All sequences by name, as they come and are noted; of an interrupted conversion at the end, from the
+    journal."""
     todo = inputs.files[journal.files_done :]
     blocks = _in_blocks(todo)
     workers = workers or min(cores(), 1 + sum(item.file.size for item in todo) // _BYTES_A_WORKER)
-    kept = 0
-    for sequence in journal.sequences():
-        kept += 1
-        yield sequence
+    goes_on = journal.files_done > 0
     with (
         tqdm(
             total=len(inputs.files),
@@ -177,10 +175,12 @@ def _sequences(
                 _stop(block.quarantined)
             journal.append(block)
             bar.update(journal.files_done - bar.n)
-            kept += len(block.entries)
-            yield from block.sequences()
-    if not kept:
+            if not goes_on:
+                yield from block.sequences()
+    if next(journal.records("entries"), None) is None:
         raise _nothing(journal, inputs)
+    if goes_on:
+        yield from journal.sequences()
 
 
 def _in_blocks(items: list[Input]) -> list[list[Input]]:

@@ -25,6 +25,7 @@ from skelkit.store.seal import USER_BLOCK, write_seal
 
 __all__ = ["check_store_path", "write_store"]
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _CHUNK_ROWS = 128
 _BLOCK_ROWS = 64 * _CHUNK_ROWS
 
@@ -81,20 +82,20 @@ class _Rows:
     def __init__(self, dataset: h5py.Dataset) -> None:
         self.dataset = dataset
         self.pending: list[NDArray[Any]] = []
-        self.count = 0
+        self.count = self.written = 0
 
     def append(self, rows: NDArray[Any]) -> None:
         self.pending.append(rows)
         self.count += len(rows)
-        if sum(map(len, self.pending)) >= _BLOCK_ROWS:
+        if self.count - self.written >= _BLOCK_ROWS:
             self.flush()
 
     def flush(self) -> None:
-        written = len(self.dataset)
-        self.dataset.resize(self.count, axis=0)
-        if self.count > written:
-            self.dataset[written:] = np.concatenate(self.pending)
-        self.pending.clear()
+        if self.pending:
+            self.dataset.resize(self.count, axis=0)
+            self.dataset[self.written :] = np.concatenate(self.pending)
+            self.written = self.count
+            self.pending.clear()
 
 
 def _create(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> h5py.Dataset:
@@ -159,7 +160,7 @@ def _check(sequence: SkeletonSequence, names: list[str], layout: JointLayout) ->
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _write_tables(
