@@ -53,7 +53,7 @@ def parse_rules(texts: Iterable[str]) -> ClipRules:
         name, _, value = text.partition("=")
         if value not in choices.get(name, ()):
             known = ", ".join(f"{rule}={'|'.join(values)}" for rule, values in choices.items())
-            raise SkelkitError(f"--clips {text}: expected one of {known}")
+            raise SkelkitError(f"{text!r}, expected one of {known}")
         chosen[name] = value
     return replace(DEFAULT_RULES, **chosen)  # type: ignore[arg-type]
 

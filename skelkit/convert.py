@@ -2,8 +2,8 @@
 
 Files are taken in the order of their names, in blocks. Workers read, parse and normalise a block; this
 process appends its rows to ``OUT.h5.part/rows`` and one line to ``OUT.h5.part/journal``, and then writes its
-sequences to the store, which has a temporary name until it is complete. An interrupted conversion goes on where
-the journal ends, and writes the store once the journal is complete, so that each attempt gets further.
+sequences to the store, which has a temporary name until it is complete. An interrupted conversion goes on
+where the journal ends, and writes the store once the journal is complete, so that each attempt gets further.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from skelkit import __version__
 from skelkit.clips import DEFAULT_RULES, LONG, ClipRules, cut
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
@@ -44,6 +45,10 @@ _BYTES_A_WORKER = 150_000_000
 class Report:
     """What became of every file; written beside the store as OUT.report.json."""
 
+    dataset: str
+    sources: list[str]
+    version: str
+    """Of skelkit."""
     found: int
     """Raw files."""
     kept: int
@@ -104,6 +109,8 @@ def convert(
     """
     began = time.perf_counter()
     check_store_path(out)
+    if scheduler is not None:  # the workers there have working directories of their own
+        sources, labels, splits = ([path.absolute() for path in some] for some in (sources, labels, splits))
     inputs = gather(sources, DATASETS[dataset], labels, splits)
     if clips.unlisted == "exclude":
         inputs = inputs.listed()
@@ -130,7 +137,10 @@ def convert(
             done = f"{journal.files_done} of {len(inputs.files)} files done"
             raise SkelkitError(f"interrupted, {done}; the same command goes on where it was") from None
         report = Report(
-            found=len(inputs.files) + len(inputs.quarantined),
+            dataset=dataset,
+            sources=[str(path) for path in (*sources, *labels, *splits)],
+            version=__version__,
+            found=inputs.found,
             kept=sum(1 for _ in journal.records("entries")),
             excluded=inputs.excluded + list(journal.records("excluded")),
             quarantined=list(journal.records("quarantined")) + inputs.quarantined,
@@ -159,7 +169,6 @@ def _sequences(
     todo = inputs.files[journal.files_done :]
     blocks = _in_blocks(todo)
     workers = workers or min(cores(), 1 + sum(item.file.size for item in todo) // _BYTES_A_WORKER)
-    goes_on = journal.files_done > 0
     with (
         tqdm(
             total=len(inputs.files),
@@ -168,18 +177,18 @@ def _sequences(
             disable=not progress,
             desc=f"converting {journal.job.dataset}",
         ) as bar,
-        closing(_blocks(blocks, journal.job, workers, scheduler)) as converted,
+        closing(_blocks(blocks, journal.job, workers, scheduler, journal.goes_on)) as converted,
     ):
         for block in converted:
             if stop_on_bad:
                 _stop(block.quarantined)
             journal.append(block)
             bar.update(journal.files_done - bar.n)
-            if not goes_on:
+            if not journal.goes_on:
                 yield from block.sequences()
     if next(journal.records("entries"), None) is None:
         raise _nothing(journal, inputs)
-    if goes_on:
+    if journal.goes_on:
         yield from journal.sequences()
 
 
@@ -201,11 +210,14 @@ def _stop(quarantined: list[dict[str, Any]]) -> None:
 
 
 def _blocks(
-    blocks: list[list[Input]], job: Job, workers: int, scheduler: str | None
+    blocks: list[list[Input]], job: Job, workers: int, scheduler: str | None, goes_on: bool
 ) -> Generator[Block, None, None]:
     """Each block converted, in order."""
     work = partial(convert_block, job=job)
-    if scheduler is None and (workers == 1 or len(blocks) <= 1):
+    if not blocks:
+        return
+    # What was interrupted may have been killed by a file: then a worker is to die of it, not we.
+    if scheduler is None and not goes_on and (workers == 1 or len(blocks) == 1):
         yield from map(work, blocks)
         return
     if scheduler is not None:
@@ -221,7 +233,7 @@ def _blocks(
 
 
 def _died(item: Input) -> Block:
-    reason = "the process that worked on it died twice, crashed, killed or out of memory"
+    reason = "every process that worked on it died, crashed, killed or out of memory"
     return Block(1, quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
 
 
@@ -252,16 +264,14 @@ def convert_block(items: list[Input], job: Job) -> Block:
         try:
             recording = READERS[job.dataset](item.file.read(), item.file.where)
             sequences = _clips(item, recording, job, block) if item.labels else [recording]
+            for sequence in sequences:
+                _normalise(sequence, item, job, layout, block)
         except InputError as error:
-            block.quarantined.append(_row(error))
-            continue
-        for sequence in sequences:
-            _normalise(sequence, item, job, layout, block)
+            block.quarantined.append(error.row())
+        except MemoryError:
+            reason = "takes more memory than there is"
+            block.quarantined.append(InputError(item.file.where, reason).row())
     return block
-
-
-def _row(error: InputError) -> dict[str, Any]:
-    return {"file": error.file, "line": error.line, "reason": error.reason}
 
 
 def _clips(item: Input, recording: SkeletonSequence, job: Job, block: Block) -> list[SkeletonSequence]:
@@ -274,13 +284,16 @@ def _clips(item: Input, recording: SkeletonSequence, job: Job, block: Block) -> 
             clips.append(cut(recording, label, job.clips, item.labels.where))
         except InputError as error:
             problems.append(error)
-    block.quarantined += [_row(error) for error in sorted(problems, key=lambda error: error.line or 0)]
+    block.quarantined += [error.row() for error in sorted(problems, key=lambda error: error.line or 0)]
+    if not (clips or problems):
+        block.excluded.append({"name": recording.name, "reason": "no action in its label file"})
     return sorted(clips, key=lambda clip: clip.name)
 
 
 def _normalise(sequence: SkeletonSequence, item: Input, job: Job, layout: JointLayout, block: Block) -> None:
     """Into the block: the sequence's entry and rows, or why it is left out."""
     known = DATASETS[job.dataset]
+    frames = sequence.frames
     reason = known.why_excluded(sequence.name, sequence.label, sequence.columns)
     if reason is None and item.labels and job.clips.long == "exclude" and sequence.frames > LONG:
         reason = f"more than {LONG} frames"
@@ -294,7 +307,7 @@ def _normalise(sequence: SkeletonSequence, item: Input, job: Job, layout: JointL
             return
         if not sequence.present.any():
             if item.labels and job.clips.empty == "keep":
-                sequence = _absent(sequence)
+                sequence = _absent(sequence, frames)
             else:
                 reason = "nobody in any frame"
     if reason is not None:
@@ -314,9 +327,9 @@ def _normalise(sequence: SkeletonSequence, item: Input, job: Job, layout: JointL
         block.notes.append({"name": sequence.name, "notes": list(sequence.notes)})
 
 
-def _absent(sequence: SkeletonSequence) -> SkeletonSequence:
-    """One body that is in no frame."""
-    joints = np.zeros((sequence.frames, 1, *sequence.joints.shape[2:]), np.float32)
+def _absent(sequence: SkeletonSequence, frames: int) -> SkeletonSequence:
+    """One body that is in none of so many frames."""
+    joints = np.zeros((frames, 1, *sequence.joints.shape[2:]), np.float32)
     return replace(sequence, joints=joints, present=np.zeros(joints.shape[:2], np.bool_))
 
 

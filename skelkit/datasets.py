@@ -174,7 +174,7 @@ def parse_protocol(text: str) -> tuple[str, Protocol]:
         train = frozenset(_numbers(values.split(",")))
     except ValueError:
         raise SkelkitError(
-            f"protocol {text!r}: expected NAME=COLUMN:VALUES as in xview=camera:1,2 or xsub=subject:1-16"
+            f"{text!r}, expected NAME=COLUMN:VALUES as in xview=camera:1,2 or xsub=subject:1-16"
         ) from None
     return name, Protocol(column, train)
 
@@ -182,7 +182,7 @@ def parse_protocol(text: str) -> tuple[str, Protocol]:
 def _numbers(parts: Iterable[str]) -> Iterable[int]:
     for part in parts:
         first, dash, last = part.partition("-")
-        numbers = range(int(first), int(last if dash else first) + 1)
-        if not 0 < len(numbers) <= _MOST_VALUES:
+        begin, end = int(first), int(last if dash else first)
+        if not begin <= end < begin + _MOST_VALUES:
             raise ValueError
-        yield from numbers
+        yield from range(begin, end + 1)

@@ -126,11 +126,16 @@ def _content(a: str, b: str) -> Iterator[Difference]:
 def _recipe(a: dict[str, Any], b: dict[str, Any]) -> Iterator[Difference]:
     if a == b:
         return
-    lines = [
-        f"{key}: {_both(a.get(key), b.get(key))}"
-        for key in sorted(a.keys() | b.keys())
-        if key != "steps" and a.get(key) != b.get(key)
-    ]
+    lines = []
+    for key in sorted((a.keys() | b.keys()) - {"steps"}):
+        old, new = a.get(key), b.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            rules = sorted(old.keys() | new.keys())
+            lines += [
+                f"{key} {r}: {_both(old.get(r), new.get(r))}" for r in rules if old.get(r) != new.get(r)
+            ]
+        elif old != new:
+            lines.append(f"{key}: {_both(old, new)}")
     yield Difference("recipe", {"a": a, "b": b}, (*lines, *_steps(a["steps"], b["steps"])))
 
 
@@ -186,7 +191,7 @@ def _protocols(a: Store, b: Store, common: _Common) -> Iterator[Difference]:
             continue
         count, first = int(changed.sum()), common.names[changed][:_FIRST].tolist()
         lines = [_both(*rules)] if rules[0] != rules[1] else []
-        lines.append(f"{_many(count)} in another part{_named(first, count)}")
+        lines += [f"{_many(count)} in another part{_named(first, count)}"] if count else []
         facts = {"a": rules[0], "b": rules[1], "in_another_part": count, "first": first}
         yield Difference(topic, facts, tuple(lines))
 

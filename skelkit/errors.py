@@ -28,6 +28,10 @@ class InputError(SkelkitError):
         self.line = line
         super().__init__(f"{file}, line {line}: {reason}" if line else f"{file}: {reason}")
 
+    def row(self) -> dict[str, str | int | None]:
+        """As reports have it."""
+        return {"file": self.file, "line": self.line, "reason": self.reason}
+
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, int | None]]:
         return InputError, (self.file, self.reason, self.line)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any, Self
 
 from skelkit.errors import SkelkitError
 
-__all__ = ["RememberingFile", "replacing"]
+__all__ = ["HeldInterrupts", "RememberingFile", "replacing"]
 
 
 @contextmanager
@@ -21,19 +24,72 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
 
     Raises
     ------
-    SkelkitError : an OSError in the block or after it, as "PATH: cannot write WHAT: reason"
+    SkelkitError : an OSError in the block or after it, as "PATH: cannot write WHAT: reason"; another program
+        is writing ``path``
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        yield temporary
-        _synchronise(temporary)
-        temporary.replace(path)
-        _synchronise(path.parent)
+        with temporary.open("ab") as lock:
+            _lock(lock, path)
+            try:
+                yield temporary
+                _synchronise(temporary)
+                temporary.replace(path)
+                _synchronise(path.parent)
+            finally:
+                with suppress(OSError):
+                    temporary.unlink()
     except OSError as error:
         raise SkelkitError(f"{path}: cannot write {what}: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # no such lock on Windows: there, two at a time is up to the user
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SkelkitError(f"{path}: another program is writing it") from None
+
+
+class HeldInterrupts:
+    """Ctrl-C is held back inside the block, but for what runs in `let_through`: raised amid a call of HDF5's
+    it leaves a damaged file behind. One held back is raised at the next `let_through`, or at the end."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self.open = False
+
+    def __enter__(self) -> Self:
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:  # elsewhere Ctrl-C is not heard of
+            self.before = signal.signal(signal.SIGINT, self._hear)
+        return self
+
+    def _hear(self, *_: object) -> None:
+        if self.open:
+            raise KeyboardInterrupt
+        self.held = True
+
+    @contextmanager
+    def let_through(self) -> Iterator[None]:
+        self.open = True
+        try:
+            if self.held:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.open = False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.main:
+            signal.signal(signal.SIGINT, self.before)
+        if self.held and kind is None:
+            raise KeyboardInterrupt
 
 
 def _synchronise(path: Path) -> None:

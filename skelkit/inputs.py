@@ -43,16 +43,16 @@ class Inputs:
     """name and reason: recordings without a label file."""
     ignored: list[str]
     """Other files in the sources."""
-
-    @property
-    def bytes(self) -> int:
-        """Of all raw files, unpacked."""
-        return sum(item.file.size for item in self.files)
+    found: int
+    """Raw files, those left out and archives that cannot be opened included."""
 
     def shard(self, index: int, of: int) -> Inputs:
         """Part ``index``, from 1; what concerns no single raw file goes with the first."""
         files = self.files[index - 1 :: of]
-        return replace(self, files=files) if index == 1 else Inputs(files, self.splits, [], [], [])
+        others = len(self.files) - len(files)
+        if index == 1:
+            return replace(self, files=files, found=self.found - others)
+        return Inputs(files, self.splits, [], [], [], len(files))
 
     def listed(self) -> Inputs:
         """Without the recordings that are in neither list of any split file."""
@@ -88,22 +88,26 @@ def gather(
     InputError : no source can be opened, or a split file is not one
     """
     listing = list_files(sources, *dataset.suffixes)
-    problems = [_row(error) for error in listing.unreadable]
+    problems = [error.row() for error in listing.unreadable]
     if not dataset.labelled_apart:
         if labels or splits:
             raise SkelkitError(f"{dataset.title} has no label or split files: the names say it all")
         files = _each_name_once(listing.files, problems)
-        return Inputs(list(map(Input, files)), dataset.protocols, problems, [], listing.others)
+        found = len(listing.files) + len(listing.unreadable)
+        return Inputs(list(map(Input, files)), dataset.protocols, problems, [], listing.others, found)
     kinds = _by_kind(listing, problems)
     for kind, more in (("labels", labels), ("split", splits)):
         if more:
             extra = list_files(more, ".txt")
-            problems += [_row(error) for error in extra.unreadable]
-            kinds[kind] = extra.files
+            problems += [error.row() for error in extra.unreadable]
+            kinds[kind] = _by_kind(extra, problems)[kind]
     if not kinds["skeleton"]:
         raise SkelkitError(
             f"{', '.join(map(str, sources))}: no skeleton file in it, only label or split files"
         )
+    if not any(re.match(dataset.names, file.stem) for file in kinds["skeleton"]):
+        named = kinds["skeleton"][0].where
+        raise SkelkitError(f"no file is named as those of {dataset.title}; the first is {named}")
     label_files = {file.stem: file for file in _each_name_once(kinds["labels"], problems)}
     if not label_files:
         raise SkelkitError(
@@ -111,36 +115,49 @@ def gather(
         )
     files = _each_name_once(kinds["skeleton"], problems)
     unused = set(label_files) - {file.stem for file in files}
+    lists: dict[str, ListedSplit] = {}
+    for file in kinds["split"]:
+        name, split = _read_split(file)
+        if name in lists:
+            raise SkelkitError(
+                f"{file.where}: another split file of {name}, beside {lists[name].source}; give one"
+            )
+        lists[name] = split
     return Inputs(
         [Input(file, label_files[file.stem]) for file in files if file.stem in label_files],
-        {**dataset.protocols, **dict(_read_split(file) for file in kinds["split"])},
+        {**dataset.protocols, **lists},
         problems,
         [{"name": file.stem, "reason": "no label file"} for file in files if file.stem not in label_files],
         sorted([*listing.others, *(label_files[stem].where for stem in unused)]),
+        len(kinds["skeleton"]) + len(listing.unreadable),
     )
-
-
-def _row(error: InputError) -> dict[str, Any]:
-    return {"file": error.file, "line": error.line, "reason": error.reason}
 
 
 def _each_name_once(files: list[RawFile], problems: list[dict[str, Any]]) -> list[RawFile]:
     """The first file of each name; the others join the problems."""
     first: dict[str, RawFile] = {}
     for file in files:
-        taken = first.setdefault(file.stem, file)
+        # Readers take a ! or \\ for the end of a path.
+        taken = first.setdefault(re.split(r"[!\\]", file.stem)[-1], file)
         if taken is not file:
-            problems.append(_row(InputError(file.where, f"the name occurs twice; {taken.where} is taken")))
+            problems.append(InputError(file.where, f"the name occurs twice; {taken.where} is taken").row())
     return list(first.values())
 
 
 def _by_kind(listing: Listing, problems: list[dict[str, Any]]) -> dict[str, list[RawFile]]:
     kinds: dict[str, list[RawFile]] = {"skeleton": [], "labels": [], "split": []}
+    unclear: list[RawFile] = []
     for file in listing.files:
         try:
-            kinds[pku.kind(file.read(_HEAD))].append(file)
+            kind = pku.kind(file.read(_HEAD))
         except InputError as error:
-            problems.append(_row(error))
+            problems.append(error.row())
+            continue
+        (kinds[kind] if kind else unclear).append(file)
+    # Empty or damaged: beside a skeleton file of the same name it must be the labels.
+    skeletons = {file.stem for file in kinds["skeleton"]}
+    for file in unclear:
+        kinds["labels" if file.stem in skeletons else "skeleton"].append(file)
     return kinds
 
 

@@ -112,7 +112,8 @@ class Journal:
     def _take_up(self, fresh: bool) -> None:
         self.log.seek(0)
         good, end = 0, 0
-        if not fresh and _parse(self.log.readline()) == self.first:
+        self.goes_on = not fresh and _parse(self.log.readline()) == self.first
+        if self.goes_on:
             good = self.log.tell()
             self.rows.seek(0)
             for line in self.log:
@@ -133,7 +134,8 @@ class Journal:
         self.files_done += block.files
 
     def _write_line(self, value: dict[str, Any]) -> None:
-        self._write(self.log, json.dumps(value).encode() + b"\n")
+        text = json.dumps(value).encode()
+        self._write(self.log, b"%08x %s\n" % (zlib.crc32(text), text))
 
     def _write(self, file: IO[bytes], data: bytes) -> None:
         try:
@@ -150,7 +152,7 @@ class Journal:
         with (self.folder / "journal").open("rb") as log:
             log.readline()
             for line in log:
-                yield from json.loads(line)[part]
+                yield from json.loads(line.partition(b" ")[2])[part]
 
     def sequences(self) -> Iterator[SkeletonSequence]:
         """All sequences, read back from the rows in the order of their names.
@@ -211,9 +213,9 @@ def _first_line(job: Job, inputs: Inputs) -> dict[str, Any]:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """A line of the journal; None where it is cut."""
-    try:
-        value = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+    """A line of the journal; None where it is cut or changed."""
+    crc, _, text = line.partition(b" ")
+    if not text.endswith(b"\n") or crc != b"%08x" % zlib.crc32(text[:-1]):
         return None
-    return value if isinstance(value, dict) else None
+    value: dict[str, Any] = json.loads(text)
+    return value

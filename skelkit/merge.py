@@ -83,13 +83,19 @@ def _check_shards(stores: list[Store]) -> None:
         if shard is None:
             raise SkelkitError(f"{path}: not a shard, but others are; merge shards with their like")
         if (shard.of, shard.inputs) != (first.of, first.inputs):
-            raise SkelkitError(f"{path}: a shard of another conversion than {stores[0].path}")
+            why = f"{shard.index}/{shard.of}" if shard.of != first.of else "of other files"
+            raise SkelkitError(f"{path}: a shard of another conversion than {stores[0].path}: {why}")
         if shard.index in places:
             raise SkelkitError(f"{path}: shard {shard.index} of {shard.of}, as {places[shard.index]}")
         places[shard.index] = path
     missing = [str(index) for index in range(1, first.of + 1) if index not in places]
     if missing:
-        raise SkelkitError(f"of {first.of} shards {', '.join(missing)} missing: all are needed")
+        which = (
+            f"shards {', '.join(missing)} of {first.of} are"
+            if missing[1:]
+            else f"shard {missing[0]} of {first.of} is"
+        )
+        raise SkelkitError(f"{which} missing; all are needed")
 
 
 def _common_header(stores: list[Store]) -> Header:
@@ -146,6 +152,9 @@ def _together(reports: list[Path], content_hash: str) -> Report:
                 f"{path}: not a report of a conversion; move it away to merge without"
             ) from None
     return Report(
+        dataset=parts[0].dataset,
+        sources=sorted({source for part in parts for source in part.sources}),
+        version=parts[0].version,
         found=sum(part.found for part in parts),
         kept=sum(part.kept for part in parts),
         excluded=sorted((row for part in parts for row in part.excluded), key=lambda row: row["name"]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +30,8 @@ class JointLayout:
 
     Raises
     ------
-    ValueError : a name is given twice, or a joint number lies outside 0..V-1
+    ValueError : a name is given twice, a joint number lies outside 0..V-1, a bone joins a joint to itself, or
+        a joint is in two mirror pairs
     """
 
     name: str
@@ -53,6 +55,13 @@ class JointLayout:
         outside = [joint for joint in used if not 0 <= joint < len(self.joints)]
         if outside:
             raise ValueError(f"layout {self.name}: joint {outside[0]} is outside 0..{len(self.joints) - 1}")
+        for child, parent in self.bones:
+            if child == parent:
+                raise ValueError(f"layout {self.name}: a bone joins joint {child} to itself")
+        mirrored = [joint for pair in self.mirror for joint in pair]
+        twice = [joint for joint in mirrored if mirrored.count(joint) > 1]
+        if twice:
+            raise ValueError(f"layout {self.name}: joint {twice[0]} is in two mirror pairs")
 
     @property
     def size(self) -> int:
@@ -69,14 +78,17 @@ class JointLayout:
     @classmethod
     def from_mapping(cls, fields: dict[str, Any]) -> Self:
         """From parsed TOML or JSON. Raises KeyError, TypeError or ValueError where fields are wrong."""
+        unknown = fields.keys() - {field.name for field in dataclass_fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown key {min(unknown)!r}")
         return cls(
             name=str(fields["name"]),
             joints=tuple(str(joint) for joint in fields["joints"]),
-            bones=_pairs(fields["bones"]),
-            mirror=_pairs(fields["mirror"]),
-            centre=int(fields["centre"]),
-            spine=_pairs([fields["spine"]])[0],
-            shoulders=_pairs([fields["shoulders"]])[0],
+            bones=_pairs("bones", fields["bones"]),
+            mirror=_pairs("mirror", fields["mirror"]),
+            centre=_joint("centre", fields["centre"]),
+            spine=_pairs("spine", [fields["spine"]])[0],
+            shoulders=_pairs("shoulders", [fields["shoulders"]])[0],
         )
 
     def mirrored(self) -> NDArray[np.int64]:
@@ -87,8 +99,16 @@ class JointLayout:
         return other
 
 
-def _pairs(rows: Any) -> tuple[tuple[int, int], ...]:
-    return tuple((int(a), int(b)) for a, b in rows)
+def _pairs(key: str, rows: Any) -> tuple[tuple[int, int], ...]:
+    if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != 2 for row in rows):
+        raise ValueError(f"{key}: found {rows!r}, expected pairs of joint numbers")
+    return tuple((_joint(key, a), _joint(key, b)) for a, b in rows)
+
+
+def _joint(key: str, number: Any) -> int:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise ValueError(f"{key}: found {number!r}, expected a joint number")
+    return number
 
 
 def load_layout(name: str) -> JointLayout:
@@ -109,7 +129,11 @@ def load_layout(name: str) -> JointLayout:
     else:
         raise InputError(name, f"no such joint layout; expected {', '.join(LAYOUTS)} or a .toml file")
     try:
-        return JointLayout.from_mapping({"name": Path(name).stem, **tomllib.loads(text)})
+        layout = JointLayout.from_mapping({"name": Path(name).stem, **tomllib.loads(text)})
+        alone = set(range(layout.size)) - {joint for bone in layout.bones for joint in bone}
+        if alone:
+            raise ValueError(f"joint {min(alone)}, {layout.joints[min(alone)]}, has no bone")
+        return layout
     except KeyError as error:
         raise InputError(name, f"the joint layout lacks the key {error}") from None
     except (TypeError, ValueError) as error:

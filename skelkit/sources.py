@@ -5,7 +5,9 @@ Archives are read where they lie; nothing is ever unpacked, and no path inside o
 
 from __future__ import annotations
 
+import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +19,7 @@ from skelkit.errors import InputError, SkelkitError
 
 __all__ = ["Listing", "RawFile", "list_files"]
 
-LARGEST_FILE = 1 << 30
+LARGEST_FILE = 1 << 28
 """Bytes; a larger member of an archive is refused before it is inflated."""
 
 
@@ -90,7 +92,7 @@ class Listing:
     others: list[str]
     """Where the files are that were passed over."""
     unreadable: list[InputError]
-    """Archives that cannot be opened."""
+    """Archives and folders that cannot be opened, and what is no plain file."""
 
 
 def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
@@ -107,13 +109,14 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
     listing = Listing([], [], [])
     sources = list({source.resolve(): source for source in sources}.values())
     for source in sources:
-        if not source.exists():
-            raise SkelkitError(f"{source}: no such file or folder")
+        if not (source.is_file() or source.is_dir()):
+            what = "neither a file nor a folder" if source.exists() else "no such file or folder"
+            raise SkelkitError(f"{source}: {what}")
         if source.is_file() and source.suffix.lower() != ".zip":
             listing.files.append(_on_disk(source))
             continue
         try:
-            found = _in_folder(source) if source.is_dir() else _in_archive(source)
+            found = (_in_folder if source.is_dir() else _in_archive)(source, suffixes, listing)
         except InputError as error:
             listing.unreadable.append(error)
             continue
@@ -138,14 +141,35 @@ def _on_disk(path: Path) -> RawFile:
     return RawFile(path, None, status.st_size, status.st_mtime_ns)
 
 
-def _in_folder(folder: Path) -> list[RawFile]:
-    return [_on_disk(path) for path in folder.rglob("*") if path.is_file()]
+def _in_folder(folder: Path, suffixes: tuple[str, ...], listing: Listing) -> list[RawFile]:
+    """The files in it; the listing gets what cannot be read, and what bears a suffix but is no file."""
+
+    def refused(error: OSError) -> None:
+        listing.unreadable.append(InputError(str(error.filename), f"cannot be read: {error.strerror}"))
+
+    files, seen = [], set()
+    for parent, folders, names in os.walk(folder, onerror=refused, followlinks=True):
+        if os.path.realpath(parent) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(parent))
+        for path in (Path(parent, name) for name in names):
+            if path.is_file():
+                files.append(_on_disk(path))
+            elif path.suffix.lower() in suffixes:
+                what = "a link to a file that is not there" if path.is_symlink() else "not a plain file"
+                listing.unreadable.append(InputError(str(path), what))
+    return files
 
 
-def _in_archive(path: Path) -> list[RawFile]:
-    members = _open_archive(path).infolist()
+def _in_archive(path: Path, _suffixes: tuple[str, ...], listing: Listing) -> list[RawFile]:
+    members = {m.filename: m for m in _open_archive(path).infolist()}
+    for name, count in Counter(m.filename for m in _open_archive(path).infolist()).items():
+        if count > 1:
+            reason = f"in the archive {count} times; the last is taken"
+            listing.unreadable.append(InputError(f"{path}!{name}", reason))
     return [
         RawFile(path, m.filename, m.file_size, m.CRC)
-        for m in members
+        for m in members.values()
         if not (m.is_dir() or m.filename.startswith("__MACOSX/"))
     ]

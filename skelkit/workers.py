@@ -3,16 +3,21 @@ kills its worker takes another one down."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
-from threading import Thread
-from typing import TypeVar
+from concurrent.futures import CancelledError, Executor, Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
+
+from tqdm import tqdm
 
 from skelkit.errors import SkelkitError
 from skelkit.inputs import Input
@@ -21,6 +26,8 @@ __all__ = ["cores", "on_cluster", "on_processes"]
 
 _TIMEOUT = 10
 """Seconds in which a scheduler must answer."""
+_AHEAD = 2
+"""Blocks begun, for each worker, before the oldest result is taken."""
 
 Result = TypeVar("Result")
 Work = Callable[[list[Input]], Result]
@@ -30,6 +37,31 @@ Died = Callable[[Input], Result]
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Task(Generic[Result]):
+    """Some files of a block, and, when it is done, their results."""
+
+    items: list[Input]
+    deaths: int = 0
+    results: list[Result] = field(default_factory=list)
+    parts: list[_Task[Result]] = field(default_factory=list)
+    """One a file, where a worker died of the whole."""
+
+    def done(self) -> bool:
+        return bool(self.results) or (bool(self.parts) and all(part.done() for part in self.parts))
+
+    def collected(self) -> list[Result]:
+        return self.results or [result for part in self.parts for result in part.collected()]
+
+
+@dataclass
+class _Worker(Generic[Result]):
+    process: BaseProcess
+    connection: Connection
+    task: _Task[Result] | None = None
+    ready: bool = False
 
 
 def on_processes(
@@ -50,39 +82,132 @@ def on_processes(
 
     Raises
     ------
-    SkelkitError : processes die whatever they do
+    SkelkitError : processes die before they have done anything
     """
-    waiting = deque(blocks)
-    while waiting:
-        in_flight = 2 * workers
-        try:
-            with _pool(min(workers, len(waiting))) as pool:
-                for result in _in_order(pool, list(waiting), work, in_flight):
-                    yield [result]
-                    waiting.popleft()
-        except BrokenProcessPool:
-            suspects = [waiting.popleft() for _ in range(min(in_flight, len(waiting)))]
-            yield from _one_by_one(suspects, work, died)
+    later = deque(blocks)
+    begun: deque[_Task[Result]] = deque()
+    queue: deque[_Task[Result]] = deque()
+    team: list[_Worker[Result]] = []
+    try:
+        while later or begun:
+            while later and len(begun) < _AHEAD * workers:
+                begun.append(_Task(later.popleft()))
+                queue.append(begun[-1])
+            while len(team) < min(workers, len(queue) + sum(worker.task is not None for worker in team)):
+                team.append(_start(work))
+            for worker in team:
+                if worker.ready and worker.task is None and queue:
+                    worker.task = queue.popleft()
+                    with suppress(OSError):  # it has died: we hear of it below
+                        worker.connection.send(worker.task.items)
+            for connection in wait([worker.connection for worker in team]):
+                worker = next(worker for worker in team if worker.connection is connection)
+                if not _hear(worker):
+                    team.remove(worker)
+                    queue.extendleft(reversed(_left_by(worker, died)))
+            while begun and begun[0].done():
+                yield begun.popleft().collected()
+    finally:
+        for worker in team:
+            worker.connection.close()
+            worker.process.kill()
+            worker.process.join()
+
+
+def _start(work: Work[Result]) -> _Worker[Result]:
+    # spawn: a forked child inherits locks of numba's and HDF5's threads
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+    with _ctrl_c_held():
+        process.start()
+    theirs.close()  # so that its death ends what we read, even amid a message
+    return _Worker(process, ours)
+
+
+def _serve(connection: Connection, work: Work[Result]) -> None:
+    """The worker: it ends when its parent does, however that ends."""
+    with suppress(EOFError, OSError):
+        connection.send(None)
+        while True:
+            connection.send(work(connection.recv()))
+
+
+def _hear(worker: _Worker[Result]) -> bool:
+    """Take what a worker says; whether it lives."""
+    try:
+        said = worker.connection.recv()
+    except (EOFError, OSError):
+        worker.connection.close()
+        worker.process.join()
+        return False
+    if worker.task is None:
+        worker.ready = True
+    else:
+        worker.task.results.append(said)
+        worker.task = None
+    return True
+
+
+def _left_by(worker: _Worker[Result], died: Died[Result]) -> list[_Task[Result]]:
+    """What there is to do again after a worker died: first the files one by one, then the file once more."""
+    if not worker.ready:
+        raise SkelkitError(
+            "worker processes die as soon as they start, killed or out of memory; "
+            "the same command takes up where it was"
+        )
+    task = worker.task
+    if task is None:
+        return []
+    if len(task.items) > 1:
+        task.parts = [_Task([item]) for item in task.items]
+        return task.parts
+    task.deaths += 1
+    if task.deaths == 1:
+        return [task]
+    task.results.append(died(task.items[0]))
+    return []
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all: we see to it for them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def on_cluster(
     blocks: list[list[Input]], work: Work[Result], died: Died[Result], address: str
 ) -> Generator[list[Result], None, None]:
-    """As `on_processes`, by the workers of a dask scheduler, which see the same files under the same paths.
+    """As `on_processes`, by the workers of a dask scheduler, which must see the files under the same paths.
 
     Raises
     ------
-    SkelkitError : dask.distributed is not installed, or no scheduler answers
+    SkelkitError : dask.distributed is not installed, no scheduler answers or it goes away, or a worker does
+        not see the files
     """
     try:
         from distributed import Client, KilledWorker
     except ImportError:
         raise SkelkitError("a scheduler needs dask: pip install 'skelkit[cluster]'") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it we say ourselves
     try:
         client = Client(address, timeout=_TIMEOUT)
     except (OSError, ValueError) as error:
         raise SkelkitError(f"{address}: no dask scheduler answers there: {error}") from None
     with client:
+        if not client.nthreads():
+            tqdm.write(f"waiting: no worker at {address} yet", sys.stderr)
+            client.wait_for_workers(1)
+        for worker, unseen in client.run(_unseen, blocks[0][0]).items():
+            if unseen:
+                raise SkelkitError(f"the worker {worker} does not see {unseen}; all must have the same paths")
         pool = client.get_executor(pure=False)
         waiting = deque(blocks)
         while waiting:
@@ -99,75 +224,15 @@ def on_cluster(
                     except KilledWorker:
                         results.append(died(item))
                 yield results
+            except CancelledError:
+                raise SkelkitError(
+                    f"{address}: the dask scheduler went away; the same command goes on where it was"
+                ) from None
 
 
-def _one_by_one(
-    blocks: list[list[Input]], work: Work[Result], died: Died[Result]
-) -> Generator[list[Result], None, None]:
-    """Each file by itself, so that the one that kills its worker is known."""
-    pool = _checked_pool()
-    try:
-        for block in blocks:
-            results = []
-            for item in block:
-                for attempt in ("first", "second"):
-                    try:
-                        results.append(pool.submit(work, [item]).result())
-                        break
-                    except BrokenProcessPool:
-                        pool.shutdown()
-                        pool = _checked_pool()
-                        if attempt == "second":
-                            results.append(died(item))
-            yield results
-    finally:
-        pool.shutdown()
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # spawn: a forked child inherits locks of numba's and HDF5's threads
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_die_with_parent)
-
-
-def _checked_pool() -> ProcessPoolExecutor:
-    """One process that has shown that it works."""
-    pool = _pool(1)
-    try:
-        with _ctrl_c_held():  # the first call starts the process
-            started = pool.submit(int)
-        started.result()
-    except BrokenProcessPool:
-        pool.shutdown()
-        raise SkelkitError(
-            "worker processes die as soon as they start, killed or out of memory; "
-            "the same command takes up where it was"
-        ) from None
-    return pool
-
-
-def _die_with_parent() -> None:
-    """A worker whose parent was killed has nobody left to work for."""
-
-    def watch() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _ctrl_c_held() -> Iterator[None]:
-    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all: we see to it for them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _unseen(item: Input) -> str | None:
+    """The file's path where there is no such file on this machine."""
+    return None if item.file.path.exists() else str(item.file.path)
 
 
 def _in_order(
@@ -177,9 +242,8 @@ def _in_order(
     futures: deque[Future[Result]] = deque()
     try:
         while waiting or futures:
-            with _ctrl_c_held():  # the first calls start all workers
-                while waiting and len(futures) < in_flight:
-                    futures.append(pool.submit(work, waiting.popleft()))
+            while waiting and len(futures) < in_flight:
+                futures.append(pool.submit(work, waiting.popleft()))
             yield futures.popleft().result()
     finally:
         for future in futures:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +14,7 @@ import click
 
 from skelkit.errors import SkelkitError
 
-__all__ = ["Commands", "example", "json_option", "overwrite_option", "path_type"]
+__all__ = ["Commands", "example", "json_option", "overwrite_option", "parsed", "path_type"]
 
 # The choices stand here as words, and not imported, so that --help need not wait for numba and h5py;
 # a test holds them against the modules they name.
@@ -23,11 +26,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Commands(click.Group):
-    """A group whose commands turn what a user or the disk can do into one line and exit code 1."""
+    """A group whose commands turn what a user or the disk can do into one line, and exit code 2 for wrong
+    usage, 1 for what fails."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _usage_in_one_line():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line():
+                return super().invoke(ctx)
         except SkelkitError as error:
             raise click.ClickException(str(error)) from None
         except BrokenPipeError:  # click ends quietly, as when piped into head
@@ -39,6 +51,29 @@ class Commands(click.Group):
             raise click.ClickException(f"{where}{error.strerror or error}") from None
         except KeyboardInterrupt:
             raise click.ClickException("interrupted") from None
+
+
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            raise
+        where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        raise click.UsageError(" ".join(error.format_message().split()) + where) from None
+
+
+Given = TypeVar("Given")
+Parsed = TypeVar("Parsed")
+
+
+def parsed(option: str, parse: Callable[[Given], Parsed], value: Given) -> Parsed:
+    """What an option says; as wrong usage where it says nothing."""
+    try:
+        return parse(value)
+    except SkelkitError as error:
+        raise click.UsageError(f"{option}: {error}") from None
 
 
 def example(*texts: str) -> Callable[[Command], Command]:

@@ -15,21 +15,23 @@ from skelkit.cli.base import (
     example,
     json_option,
     overwrite_option,
+    parsed,
     path_type,
 )
 
 if TYPE_CHECKING:
     from skelkit.convert import Report
 
-_SHOWN = 5
-"""Rows of each kind on the screen; the report has all."""
+_SHOWN, _NOTED = 5, 2
+"""Rows of what was quarantined, and of notes, on the screen; the report has all."""
 
 
 def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, int] | None:
     if value is None:
         return None
     index, _, of = value.partition("/")
-    if not (index.isdecimal() and of.isdecimal() and 1 <= int(index) <= int(of)):
+    short = value.isascii() and len(value) < 16
+    if not (short and index.isdecimal() and of.isdecimal() and 1 <= int(index) <= int(of)):
         raise click.BadParameter(f"{value!r}, expected I/N with I from 1 to N, as 2/5")
     return int(index), int(of)
 
@@ -110,8 +112,10 @@ def convert(
     from skelkit.clips import parse_rules
     from skelkit.convert import convert as run
 
-    if clip_rules and not dataset.startswith("pku"):
-        raise click.UsageError(f"--clips: {dataset} has no clips, only PKU-MMD has")
+    if (clip_rules or labels or splits) and not dataset.startswith("pku"):
+        raise click.UsageError(f"--clips, --labels and --splits are for PKU-MMD, not for {dataset}")
+    if scheduler and workers:
+        raise click.UsageError("--workers: a scheduler has workers of its own; give one or the other")
     report = run(
         sources,
         out,
@@ -119,7 +123,7 @@ def convert(
         recipe=recipe,
         labels=labels,
         splits=splits,
-        clips=parse_rules(clip_rules),
+        clips=parsed("--clips", parse_rules, clip_rules),
         workers=workers,
         scheduler=scheduler,
         shard=shard,
@@ -135,18 +139,21 @@ def convert(
 
 def _tell(report: Report, out: Path) -> None:
     shard = f", shard {report.shard}" if report.shard else ""
-    click.echo(f"{out}: {report.kept} sequences of {report.found} files in {report.seconds:.1f} s{shard}")
+    files = f"{report.found} file{'s' * (report.found != 1)}"
+    click.echo(f"{out}: {report.kept} sequences of {files} in {report.seconds:.1f} s{shard}")
     for reason, count in Counter(row["reason"] for row in report.excluded).items():
         click.echo(f"  excluded     {count}: {reason}")
+    if len(report.quarantined) > _SHOWN:
+        click.echo(f"  quarantined  {len(report.quarantined)}, the first of them:")
     for row in report.quarantined[:_SHOWN]:
         line = f", line {row['line']}" if row["line"] else ""
         click.echo(f"  quarantined  {row['file']}{line}: {row['reason']}")
-    if len(report.quarantined) > _SHOWN:
-        click.echo(f"  quarantined  {len(report.quarantined) - _SHOWN} more, named in the report")
-    for row in report.notes[:_SHOWN]:
+    for row in report.notes[:_NOTED]:
         click.echo(f"  note         {row['name']}: {'; '.join(row['notes'])}")
-    if len(report.notes) > _SHOWN:
-        click.echo(f"  note         on {len(report.notes) - _SHOWN} more, in the report")
+    if len(report.notes) > _NOTED:
+        click.echo(
+            f"  note         on the bodies of {len(report.notes) - _NOTED} more sequences, in the report"
+        )
     if report.ignored:
         click.echo(f"  ignored      {len(report.ignored)} other files")
     click.echo(f"  report       {out.with_suffix('.report.json')}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import RECIPE_NAMES, example, json_option, overwrite_option, path_type
+from skelkit.cli.base import RECIPE_NAMES, example, json_option, overwrite_option, parsed, path_type
 
 FORMAT_NAMES = ("npz", "pyskl", "ctrgcn", "isc")
 
@@ -52,13 +52,13 @@ def import_(
     from skelkit.interchange import import_file
     from skelkit.skeleton import load_layout
 
-    rules = dict(parse_protocol(text) for text in protocols)
+    rules = dict(parsed("--protocol", parse_protocol, text) for text in protocols)
     if len(rules) < len(protocols):
         raise click.UsageError("--protocol: the same name is given twice")
     report = import_file(
         file,
         out,
-        load_layout(skeleton),
+        parsed("--skeleton", load_layout, skeleton),
         format=format_,
         protocols=rules,
         recipe=recipe,

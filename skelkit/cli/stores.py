@@ -54,8 +54,12 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     """
     from skelkit.diff import diff as run
     from skelkit.diff import diff_text, same_content
+    from skelkit.errors import StoreError
     from skelkit.store import Store
+    from skelkit.store import verify as check
 
+    for problem in (*check(a, progress=True), *check(b, progress=True)):
+        raise StoreError(problem)
     with Store(a) as first, Store(b) as second:
         differences = run(first, second, progress=True)
         text = diff_text(first, second, differences)

@@ -91,16 +91,33 @@ def import_file(
         if protocol.column not in imported.columns:
             known = ", ".join(sorted(imported.columns)) or "none"
             raise SkelkitError(f"protocol {name}: {file} has no column {protocol.column!r}; it has {known}")
+    done = imported.recipe or {}
+    if recipe != "raw" and done.get("name", "raw") != "raw":
+        raise InputError(
+            str(file), f"has been through the recipe {done['name']}; leave out --recipe to take it as it is"
+        )
     splits = {**imported.protocols, **protocols}
     # The recipe raw leaves an imported sequence as it is.
     steps = imported.recipe if recipe == "raw" and imported.recipe else RECIPES[recipe].describe()
+    if not imported.recipe:
+        steps = {
+            **steps,
+            "source": f"{steps['source']}; imported from {format}, which does not say what was done before",
+        }
     rules = {name: str(split) for name, split in splits.items()}
     _check_header(file, {"class names": imported.classes, "protocols": rules, "recipe": steps})
     dataset = file.resolve().stem.encode(errors="replace").decode()  # a file's name need not be text
     header = Header(dataset, layout, steps, imported.classes, splits)
     content_hash = write_store(out, _normalised(file, RECIPES[recipe], imported.sequences, layout), header)
+    notes = [
+        *imported.notes,
+        *(f"the protocol {n} of the file is replaced" for n in protocols if n in imported.protocols),
+    ]
     with Store(out) as store:
-        return ImportReport(len(store), content_hash, tuple(imported.notes))
+        for name, part in store.protocols.items():
+            if not (part == 1).any():
+                notes.append(f"no sequence trains in {name}: {store.protocol_rules[name]}")
+        return ImportReport(len(store), content_hash, tuple(notes))
 
 
 def _check_header(file: Path, parts: Mapping[str, Any]) -> None:

@@ -171,6 +171,8 @@ def lost(
     ``names`` is whether it keeps those, ``bodies`` how many it keeps of a sequence.
     """
     notes = [] if names else ["the format keeps no names"]
+    if store.recipe["name"] != "raw":
+        notes.append(f"the format keeps no recipe; the joints have been through {store.recipe['name']}")
     if store.classes:
         notes.append("the format keeps no class names")
     if store.columns and not (names and all(ntu_columns(store.names))):

@@ -17,6 +17,7 @@ II, recording aa of subject nn. L, M and R are the left, middle and right camera
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,8 @@ from skelkit.sequence import SkeletonSequence
 __all__ = ["Clip", "kind", "parse_name", "read", "read_labels", "read_split"]
 
 _ACTIONS = 51
+_SOME_NUMBERS = 10
+"""In a row: a skeleton file."""
 _NAME = re.compile(r"(?:(?P<phase1>\d{4})|A(?P<phase2>\d{2})N(?P<subject>\d{2}))-(?P<camera>[LMR])", re.ASCII)
 _HEADER = re.compile(r"(training|validata?ion|test(?:ing)?)[ \t]+videos?[ \t]*:", re.IGNORECASE)
 _WHOLE_NUMBER = re.compile(rb"-?\d{1,18}")
@@ -153,7 +156,7 @@ def read_labels(data: bytes, file: str) -> tuple[list[Clip], list[InputError]]:
     Blank lines are passed over; so are blanks and further commas at the end of a line.
     """
     clips, errors = [], []
-    for number, line in enumerate(data.split(b"\n"), 1):
+    for number, line in enumerate(data.removeprefix(BOM_UTF8).split(b"\n"), 1):
         bare = line.strip(b" \t\r")
         if not bare:
             continue
@@ -206,9 +209,12 @@ def read_split(data: bytes, file: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(training), frozenset(validation)
 
 
-def kind(head: bytes) -> Literal["skeleton", "labels", "split"]:
-    """What a file is, by its first bytes, some hundred; a list of names without a header is a split file."""
-    line = head.decode("ascii", "replace").lstrip().partition("\n")[0].rstrip()
+def kind(head: bytes) -> Literal["skeleton", "labels", "split"] | None:
+    """What a file is, by its first bytes, some hundred; a list of names without a header is a split file.
+    None where they do not tell."""
+    line = head.removeprefix(BOM_UTF8).decode("ascii", "replace").lstrip().partition("\n")[0].rstrip()
     if line.endswith(":") or _HEADER.match(line) or _columns(re.split(r"[ \t\r,]", line, maxsplit=1)[0]):
         return "split"
-    return "labels" if _TWO_WHOLE_NUMBERS.match(line) else "skeleton"
+    if _TWO_WHOLE_NUMBERS.match(line):
+        return "labels"
+    return "skeleton" if len(line.split()) >= _SOME_NUMBERS else None

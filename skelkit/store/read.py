@@ -54,7 +54,9 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise StoreError(f"{path}: no such file")
+            raise StoreError(
+                f"{path}: {'is a folder, expected a store' if self.path.is_dir() else 'no such file'}"
+            )
         try:
             self.seal = read_seal(self.path)
             self._file = h5py.File(self.path, "r")
@@ -158,7 +160,7 @@ class Store:
         try:
             joints = self._joints.read(first, first + frames * bodies)
             present = self._present.read(first, first + frames * bodies)
-        except OSError:
+        except (KeyError, OSError, RuntimeError, ValueError):
             raise StoreError(f"{self.path}: sequence {name} cannot be read from the disk") from None
         if rows_crc32(joints, present) != self.crc32[place]:
             raise StoreError(f"{self.path}: sequence {name} is damaged: its checksum is wrong")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from skelkit import __version__
 from skelkit.datasets import Split
 from skelkit.errors import SkelkitError
-from skelkit.files import RememberingFile, replacing
+from skelkit.files import HeldInterrupts, RememberingFile, replacing
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
 from skelkit.store.format import FORMAT, UNKNOWN, VERSION, Header, sequence_crc32
@@ -35,12 +35,14 @@ def check_store_path(path: Path) -> None:
 
     Raises
     ------
-    SkelkitError : it does not end in .h5, or its folder does not exist
+    SkelkitError : it does not end in .h5, its folder does not exist, or it is a folder
     """
     if path.suffix != ".h5":
         raise SkelkitError(f"{path}: the store's name must end in .h5")
     if not path.parent.is_dir():
         raise SkelkitError(f"{path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise SkelkitError(f"{path}: is a folder, expected the file to write")
 
 
 def write_store(path: Path, sequences: Iterable[SkeletonSequence], header: Header) -> str:
@@ -60,19 +62,26 @@ def write_store(path: Path, sequences: Iterable[SkeletonSequence], header: Heade
     ------
     SkelkitError : nothing to write, names out of order, or the disk refuses
     """
-    with replacing(path, "the store") as temporary:
+    with replacing(path, "the store") as temporary, HeldInterrupts() as interrupts:
         with RememberingFile(temporary, "w+") as disk:
             with h5py.File(disk, "w", userblock_size=USER_BLOCK) as file:
-                content_hash = _write(file, _while_good(sequences, disk), header)
+                content_hash = _write(file, _while_good(sequences, disk, interrupts), header)
                 runs = _write_runs(file, disk)
             disk.check()
         write_seal(temporary, *runs)
     return content_hash
 
 
-def _while_good(sequences: Iterable[SkeletonSequence], disk: RememberingFile) -> Iterator[SkeletonSequence]:
-    for sequence in sequences:
+def _while_good(
+    sequences: Iterable[SkeletonSequence], disk: RememberingFile, interrupts: HeldInterrupts
+) -> Iterator[SkeletonSequence]:
+    waiting = iter(sequences)
+    while True:
         disk.check()
+        with interrupts.let_through():
+            sequence = next(waiting, None)
+        if sequence is None:
+            return
         yield sequence
 
 

@@ -91,7 +91,7 @@ def test_rules_as_texts() -> None:
 
 @pytest.mark.parametrize("text", ["", "end", "end=", "end=maybe", "start=included", "long=Keep"])
 def test_rules_that_are_none(text: str) -> None:
-    with pytest.raises(SkelkitError, match=f"--clips {text}: expected one of end=excluded|included, long="):
+    with pytest.raises(SkelkitError, match=rf"^'{text}', expected one of end=excluded\|included, long="):
         parse_rules([text])
 
 

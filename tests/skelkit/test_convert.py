@@ -386,7 +386,11 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.extend(item.file.name for item in items)
         return convert_block(items, job)
 
+    def in_process(blocks: list[Any], work: Any, *_: object) -> Iterator[list[Block]]:
+        yield from ([work(block)] for block in blocks)
+
     monkeypatch.setattr(convert_module, "convert_block", note)
+    monkeypatch.setattr(convert_module, "on_processes", in_process)
     return names
 
 

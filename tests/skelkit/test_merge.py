@@ -53,7 +53,7 @@ def test_clips_in_shards(pku_raw: Path, tmp_path: Path) -> None:
 
 def test_a_missing_shard(raw: Path, tmp_path: Path) -> None:
     parts = shards(raw, tmp_path, 4)
-    with pytest.raises(SkelkitError, match="of 4 shards 2, 4 missing: all are needed"):
+    with pytest.raises(SkelkitError, match="shards 2, 4 of 4 are missing; all are needed"):
         merge([parts[0], parts[2]], tmp_path / "a.h5", progress=False)
     assert not (tmp_path / "a.h5").exists()
 

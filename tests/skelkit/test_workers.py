@@ -73,7 +73,7 @@ def test_the_file_that_kills_its_worker_is_named_and_the_others_are_kept(
     assert (report.found, report.kept) == (40, 39)
     (row,) = report.quarantined
     assert row["file"] == str(poisoned / POISON)
-    assert "the process that worked on it died twice" in row["reason"]
+    assert "every process that worked on it died" in row["reason"]
     assert verify(tmp_path / "a.h5") == []
     assert report.content_hash == without_the_poison(poisoned, tmp_path / "b.h5").content_hash
 
@@ -91,7 +91,7 @@ def test_a_worker_killed_once_costs_no_file(
 
 
 def test_the_poison_stops_the_conversion_where_that_is_asked_for(poisoned: Path, tmp_path: Path) -> None:
-    with pytest.raises(SkelkitError, match=f"{POISON}: the process that worked on it died twice"):
+    with pytest.raises(SkelkitError, match=f"{POISON}: every process that worked on it died"):
         run(poisoned, tmp_path / "a.h5", workers=2, stop_on_bad=True)
 
 
