@@ -9,7 +9,6 @@ where the journal ends, and writes the store once the journal is complete, so th
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -104,7 +103,8 @@ def convert(
 
     Raises
     ------
-    SkelkitError : no input, nothing to keep, ``out`` exists or cannot be written, Ctrl-C
+    SkelkitError : no input, nothing to keep, ``out`` exists or cannot be written, another conversion to it
+        was interrupted, Ctrl-C
     InputError : a bad file or archive with ``stop_on_bad``, or no other source
     """
     began = time.perf_counter()
@@ -118,12 +118,13 @@ def convert(
     if shard is not None:
         inputs = inputs.shard(*shard)
     job = Job(dataset, recipe, clips)
-    goes_on = not fresh and Journal.begun(out, job, inputs)
-    if out.exists() and not (overwrite or goes_on):
+    others = None if fresh else Journal.begun(out, job, inputs)
+    if out.exists() and not overwrite and others != []:
         raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
-    if progress and not (fresh or goes_on) and Journal.folder_of(out).exists():
-        tqdm.write(
-            f"{out}: the interrupted conversion was of other files or settings; starting anew", sys.stderr
+    if others:
+        folder = Journal.folder_of(out)
+        raise SkelkitError(
+            f"{folder}: an interrupted conversion with other {', '.join(others)}; --fresh forgets it"
         )
     with Journal(out, job, inputs, fresh) as journal:
         if stop_on_bad:

@@ -17,7 +17,7 @@ from typing import Protocol as Interface
 
 from skelkit.errors import SkelkitError
 
-__all__ = ["DATASETS", "Dataset", "ListedSplit", "Protocol", "Split", "parse_protocol"]
+__all__ = ["DATASETS", "Dataset", "KeptSplit", "ListedSplit", "Protocol", "Split", "parse_protocol"]
 
 
 class Split(Interface):
@@ -67,6 +67,21 @@ class ListedSplit:
             if known in self.train or known in self.test:
                 return int(known in self.train)
         return -1
+
+
+@dataclass(frozen=True)
+class KeptSplit:
+    """A train/test split as a store has it: the rule's text, and the side of every sample."""
+
+    rule: str
+    parts: Mapping[str, int]
+
+    def __str__(self) -> str:
+        return self.rule
+
+    def part(self, name: str, _columns: Mapping[str, int]) -> int:
+        """1 train, 0 test, -1 neither."""
+        return self.parts[name]
 
 
 @dataclass(frozen=True)

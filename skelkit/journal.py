@@ -90,13 +90,16 @@ class Journal:
         return out.with_name(out.name + ".part")
 
     @classmethod
-    def begun(cls, out: Path, job: Job, inputs: Inputs) -> bool:
-        """Whether a conversion of these files to this store was begun and can be taken up."""
+    def begun(cls, out: Path, job: Job, inputs: Inputs) -> list[str] | None:
+        """In what a conversion that was begun to this store differs from this one; if in nothing, it can be
+        taken up. None where none was begun."""
         try:
             with (cls.folder_of(out) / "journal").open("rb") as log:
-                return _parse(log.readline()) == _first_line(job, inputs)
+                first = _parse(log.readline())
         except OSError:
-            return False
+            return None
+        ours = _first_line(job, inputs)
+        return None if first is None else [key for key in ours if first.get(key) != ours[key]]
 
     def _lock(self) -> None:
         try:
@@ -205,10 +208,10 @@ def _sequence(data: bytes, entry: dict[str, Any]) -> SkeletonSequence:
 def _first_line(job: Job, inputs: Inputs) -> dict[str, Any]:
     """Tells job and inputs from all others."""
     return {
-        "version": __version__,
+        "version of skelkit": __version__,
         **asdict(job),
-        "recipe_steps": RECIPES[job.recipe].describe(),
-        "inputs": inputs.digest(stamps=True),
+        "recipe's steps": RECIPES[job.recipe].describe(),
+        "files": inputs.digest(stamps=True),
     }
 
 

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from skelkit.convert import Report, write_report
+from skelkit.datasets import KeptSplit
 from skelkit.errors import SkelkitError
 from skelkit.sequence import SkeletonSequence
 from skelkit.store import Header, Store, check_store_path, write_store
 
 __all__ = ["merge"]
-
-
-@dataclass(frozen=True)
-class _StoredSplit:
-    """A protocol as stores have it: the side of every sequence, and the rule's text."""
-
-    rule: str
-    sides: Mapping[str, int]
-
-    def __str__(self) -> str:
-        return self.rule
-
-    def part(self, name: str, _columns: Mapping[str, int]) -> int:
-        return self.sides[name]
 
 
 def merge(
@@ -113,7 +99,7 @@ def _common_header(stores: list[Store]) -> Header:
                     f"{store.path}: its {what} differs from that of {first.path}; see skelkit diff"
                 )
     splits = {
-        name: _StoredSplit(
+        name: KeptSplit(
             rule,
             {
                 sequence: int(side)

@@ -46,7 +46,15 @@ class DataFacts:
 
     @classmethod
     def of(cls, store: Store, bodies: int) -> DataFacts:
-        """Of a store; ``bodies`` 0 stands for as many as the store has, up to 2."""
+        """Of a store; ``bodies`` 0 stands for as many as the store has, up to 2.
+
+        Raises
+        ------
+        SkelkitError : the store is a part of a conversion
+        """
+        if store.shard:
+            part = f"shard {store.shard.index} of {store.shard.of}"
+            raise SkelkitError(f"{store.path}: {part}; skelkit merge puts them together")
         most = bodies or min(2, int(store.bodies.max()))
         recipe = json.dumps({key: store.recipe[key] for key in ("name", "steps")}, sort_keys=True)
         return cls(store.layout.to_json(), recipe, most, store.content_hash)

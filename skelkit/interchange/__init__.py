@@ -99,7 +99,7 @@ def import_file(
     splits = {**imported.protocols, **protocols}
     # The recipe raw leaves an imported sequence as it is.
     steps = imported.recipe if recipe == "raw" and imported.recipe else RECIPES[recipe].describe()
-    if not imported.recipe:
+    if recipe == "raw" and not imported.recipe:
         steps = {
             **steps,
             "source": f"{steps['source']}; imported from {format}, which does not say what was done before",

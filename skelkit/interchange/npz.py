@@ -27,7 +27,7 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit.datasets import ListedSplit, Split
+from skelkit.datasets import KeptSplit, ListedSplit, Split
 from skelkit.errors import InputError, SkelkitError
 from skelkit.files import replacing
 from skelkit.interchange.content import Imported, Written, check_names, is_text, to_sequence
@@ -162,20 +162,6 @@ def _texts(file: Path, arrays: dict[str, NDArray[Any]], name: str) -> tuple[str,
     return texts
 
 
-@dataclass(frozen=True)
-class _KeptSplit:
-    """A split as a store had it: its rule's text, and who is in which part."""
-
-    rule: str
-    parts: Mapping[str, int]
-
-    def __str__(self) -> str:
-        return self.rule
-
-    def part(self, name: str, _columns: Mapping[str, int]) -> int:
-        return self.parts[name]
-
-
 def _protocols(file: Path, arrays: dict[str, NDArray[Any]], names: NDArray[Any]) -> dict[str, Split]:
     """Takes all ``protocol_...`` out of the arrays."""
     protocols = _texts(file, arrays, "protocol_name")
@@ -201,7 +187,7 @@ def _protocols(file: Path, arrays: dict[str, NDArray[Any]], names: NDArray[Any])
         sides = dict(zip(names.tolist(), parts[p].tolist(), strict=True))
         train, test = (frozenset(name for name, side in sides.items() if side == part) for part in (1, 0))
         rule = rules[p] if rules else str(ListedSplit(train, test, file.name))
-        splits[protocol] = _KeptSplit(rule, sides)
+        splits[protocol] = KeptSplit(rule, sides)
     return splits
 
 

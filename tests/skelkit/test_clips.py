@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from skelkit import cli
 from skelkit import convert as convert_module
 from skelkit.clips import ClipRules, cut, parse_rules
 from skelkit.convert import Report, convert
@@ -240,3 +242,55 @@ def test_the_genuine_recording(shared_pku: Path, tmp_path: Path) -> None:
         assert store.frames.tolist() == [80, 130, 220, 60, 390]
         assert store.protocols["xsub"].tolist() == [1] * 5
         assert store.protocols["xview"].tolist() == [0] * 5
+
+
+def test_nobody_in_a_clip_and_a_recipe_that_drops_empty_frames(pku_raw: Path, tmp_path: Path) -> None:
+    nobody = b"\n".join([b" ".join([b"0.000000"] * 150)] * 60)
+    (pku_raw / SKELETONS / "A01N01-L.txt").write_bytes(nobody)
+    report = run(pku_raw, tmp_path / "a.h5", recipe="ctrgcn", clips=ClipRules(empty="keep"))
+    assert report.kept == 36
+    with Store(tmp_path / "a.h5") as store:
+        assert store.frames[:3].tolist() == [10, 30, 20]
+
+
+@pytest.mark.parametrize("labels", [b"", b"\xef\xbb\xbf5,0,10,2\n", b"garbage"])
+def test_a_label_file_that_is_none_costs_its_recording_alone(
+    pku_raw: Path, tmp_path: Path, labels: bytes
+) -> None:
+    file = pku_raw / LABELS / "A01N01-L.txt"
+    file.write_bytes(labels)
+    report = run(pku_raw, tmp_path / "a.h5")
+    assert (report.found, report.kept) == (12, 34 if b"5,0" in labels else 33)
+    if labels == b"":
+        assert report.excluded == [{"name": "A01N01-L", "reason": "no action in its label file"}]
+    if labels == b"garbage":
+        assert [(row["file"], row["line"]) for row in report.quarantined] == [(str(file), 1)]
+
+
+def test_labels_and_splits_may_lie_among_other_files(pku_raw: Path, tmp_path: Path) -> None:
+    expected = run(pku_raw, tmp_path / "a.h5").content_hash
+    report = run(pku_raw / SKELETONS, tmp_path / "b.h5", labels=[pku_raw], splits=[pku_raw])
+    assert report.content_hash == expected
+
+
+def test_two_split_files_of_one_protocol(pku_raw: Path, tmp_path: Path) -> None:
+    shutil.copy(pku_raw / SPLITS / "cross_view_v2.txt", pku_raw / SPLITS / "cross-view.txt")
+    with pytest.raises(SkelkitError, match="another split file of xview, beside cross"):
+        run(pku_raw, tmp_path / "a.h5")
+
+
+def test_files_of_another_dataset(pku_raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        SkelkitError, match=r"no file is named as those of PKU-MMD I; the first is .*A01N01-L"
+    ):
+        run(pku_raw, tmp_path / "a.h5", "pku1")
+
+
+@pytest.mark.parametrize("option", [["--clips", "end=never"], ["--labels", "x"]])
+def test_wrong_usage_is_one_line_and_code_2(pku_raw: Path, tmp_path: Path, option: list[str]) -> None:
+    dataset = "pku2" if option[0] == "--clips" else "ntu60"
+    command = ["convert", str(pku_raw), "--dataset", dataset, "-o", str(tmp_path / "a.h5"), *option]
+    result = CliRunner().invoke(cli.main, command)
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+    assert result.output.startswith("Error: --c")

@@ -512,28 +512,30 @@ def test_rows_that_change_while_the_store_is_written(raw: Path, tmp_path: Path) 
     assert run(raw, tmp_path / "a.h5", fresh=True).kept == 40
 
 
-@pytest.mark.parametrize("change", ["a file", "one more", "the recipe", "the dataset", "fresh"])
+@pytest.mark.parametrize("change", ["files", "recipe", "dataset", "fresh"])
 @pytest.mark.usefixtures("small_blocks")
-def test_other_inputs_start_over(
+def test_what_another_conversion_has_done_is_forgotten_only_when_asked(
     raw: Path, tmp_path: Path, tiny: bytes, change: str, converted: list[str]
 ) -> None:
     out = tmp_path / "a.h5"
     interrupt(raw, out, 5)
     options: dict[str, Any] = {}
     match change:
-        case "a file":
+        case "files":
             data = (raw / GOOD).read_bytes()
             (raw / GOOD).write_bytes(data.replace(b".1", b".2"))
-        case "one more":
             (raw / "S001C001P001R001A060.skeleton").write_bytes(tiny)
-        case "the recipe":
+        case "recipe":
             options["recipe"] = "raw"
-        case "the dataset":
+        case "dataset":
             options["dataset"] = "ntu120"
-        case "fresh":
-            options["fresh"] = True
     converted.clear()
-    report = run(raw, out, **options)
+    if change != "fresh":
+        said = rf"a\.h5\.part: an interrupted conversion with other {change}.*; --fresh forgets it"
+        with pytest.raises(SkelkitError, match=said):
+            run(raw, out, **options)
+    assert not converted
+    report = run(raw, out, fresh=True, **options)
     assert len(converted) == len(list(raw.iterdir()))
     assert report.content_hash == run(raw, tmp_path / "b.h5", **options).content_hash
 
@@ -624,3 +626,33 @@ def test_killed_midway_and_started_again(tmp_path: Path, workers: int) -> None:
     assert verify(out) == []
     assert report["content_hash"] == run(tmp_path / "raw.zip", tmp_path / "b.h5").content_hash
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.h5", "a.report.json"]
+
+
+@pytest.mark.usefixtures("small_blocks", "converted")
+def test_a_journal_changed_by_one_digit_is_not_believed(raw: Path, tmp_path: Path) -> None:
+    whole = run(raw, tmp_path / "whole.h5")
+    interrupt(raw, tmp_path / "a.h5", 5)
+    log = tmp_path / "a.h5.part" / "journal"
+    log.write_bytes(log.read_bytes().replace(b'"label": 0', b'"label": 7', 1))
+    assert run(raw, tmp_path / "a.h5").content_hash == whole.content_hash
+
+
+def test_a_name_that_looks_like_a_path(raw: Path, tmp_path: Path) -> None:
+    (raw / f"zz!{GOOD}").write_bytes(b"0\n")
+    report = run(raw, tmp_path / "a.h5")
+    assert report.kept == 40
+    assert [row["file"] for row in report.quarantined] == [str(raw / f"zz!{GOOD}")]
+
+
+def test_a_file_too_large_for_the_memory(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(data: bytes, file: str) -> SkeletonSequence:
+        if GOOD in file:
+            raise MemoryError
+        return ntu.read(data, file)
+
+    monkeypatch.setattr(convert_module, "READERS", {"ntu60": greedy})
+    report = run(raw, tmp_path / "a.h5")
+    assert report.kept == 39
+    assert report.quarantined == [
+        {"file": str(raw / GOOD), "line": None, "reason": "takes more memory than there is"}
+    ]

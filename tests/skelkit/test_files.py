@@ -48,3 +48,15 @@ def test_a_refused_write_is_remembered() -> None:
         assert disk.write(b"abc") == 3, "HDF5 must not see it"
         with pytest.raises(OSError, match="No space left"):
             disk.check()
+
+
+def test_two_cannot_write_the_same(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a", "it") as first:
+        first.write_text("first")
+        with (
+            pytest.raises(SkelkitError, match="a: another program is writing it"),
+            replacing(tmp_path / "a", "it"),
+        ):
+            pass
+    assert (tmp_path / "a").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -92,7 +92,7 @@ def test_stores_that_are_no_shards(raw: Path, tmp_path: Path) -> None:
         merge(stores, tmp_path / "a.h5", progress=False)
 
 
-def test_a_shard_goes_on_after_an_interruption_and_keeps_its_place(raw: Path, tmp_path: Path) -> None:
+def test_a_shard_knows_its_place(raw: Path, tmp_path: Path) -> None:
     run(raw, tmp_path / "a.h5", shard=(2, 3))
     with Store(tmp_path / "a.h5") as store:
         assert store.shard is not None
@@ -114,3 +114,13 @@ def test_the_commands(raw: Path, tmp_path: Path) -> None:
     for wrong in ("0/2", "3/2", "2", "a/b", "1/0", "-1/2", "1/2/3"):
         code, text = call("convert", raw, "--dataset", "ntu60", f"--shard={wrong}", "-o", tmp_path / "b.h5")
         assert (code, "expected I/N with I from 1 to N" in text) == (2, True)
+
+
+def test_what_is_left_out_and_quarantined_in_shards(raw: Path, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        (raw / f"S001C001P00{number}R002A001.skeleton").write_bytes(b"1\nx\n")
+    whole = run(raw, tmp_path / "whole.h5")
+    merge(shards(raw, tmp_path, 3), tmp_path / "merged.h5", progress=False)
+    merged = json.loads((tmp_path / "merged.report.json").read_text())
+    assert merged["quarantined"] == whole.quarantined
+    assert (merged["found"], merged["kept"]) == (43, 40)

@@ -127,3 +127,31 @@ def test_a_sequence_counts_frames_and_bodies() -> None:
 def test_the_contract_of_a_sequence(field: str, value: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         _sequence(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[3, 2]", "[3, 3]", "a bone joins joint 3 to itself"),
+        ("[[4, 5]]", "[[4, 5], [5, 1]]", "joint 5 is in two mirror pairs"),
+        (", [5, 2]", "", "joint 5, right hand, has no bone"),
+        ("centre = 1", "centre = 1\ncolour = 2", "unknown key 'colour'"),
+        ("centre = 1", "centre = 'spine'", "centre: found 'spine', expected a joint number"),
+        ("spine = [0, 1]", "spine = 0", "spine: found .*0.*, expected pairs of joint numbers"),
+    ],
+)
+def test_a_layout_that_makes_no_body(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = """
+joints = ["hip", "spine", "neck", "head", "left hand", "right hand"]
+bones = [[0, 1], [1, 2], [3, 2], [4, 2], [5, 2]]
+mirror = [[4, 5]]
+centre = 1
+spine = [0, 1]
+shoulders = [5, 4]
+"""
+    (tmp_path / "own.toml").write_text(text)
+    assert load_layout(str(tmp_path / "own.toml")).size == 6
+    assert old in text
+    (tmp_path / "own.toml").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=said):
+        load_layout(str(tmp_path / "own.toml"))

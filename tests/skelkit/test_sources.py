@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -180,3 +182,36 @@ def test_a_file_that_went_away(tmp_path: Path) -> None:
     (tmp_path / A).unlink()
     with pytest.raises(InputError, match="cannot be read"):
         file.read()
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.skeleton").write_text("x")
+    (tmp_path / "b.skeleton").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "c.skeleton")
+    listing = list_files([tmp_path], ".skeleton")
+    assert [file.name for file in listing.files] == ["a.skeleton"]
+    assert sorted(map(str, listing.unreadable)) == [
+        f"{tmp_path}/b.skeleton: a link to a file that is not there",
+        f"{tmp_path}/c.skeleton: not a plain file",
+    ]
+    with pytest.raises(SkelkitError, match="neither a file nor a folder"):
+        list_files([tmp_path / "c.skeleton"], ".skeleton")
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    (tmp_path / "data" / "raw" / "a.skeleton").write_text("x")
+    (tmp_path / "data" / "raw" / "round").symlink_to(tmp_path / "data")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "there").symlink_to(tmp_path / "data")
+    assert [file.name for file in list_files([tmp_path / "links"], ".skeleton").files] == ["a.skeleton"]
+
+
+def test_a_member_that_an_archive_has_twice(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("a.skeleton", "first")
+        archive.writestr("a.skeleton", "the last")
+    listing = list_files([tmp_path / "a.zip"], ".skeleton")
+    assert [file.read() for file in listing.files] == [b"the last"]
+    assert "in the archive 2 times; the last is taken" in str(listing.unreadable[0])

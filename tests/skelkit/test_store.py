@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -296,3 +298,54 @@ def test_class_names(path: Path) -> None:
             "class 3",
             "unknown class",
         ]
+
+
+CTRL_C_AT_EVERY_WRITE = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from skelkit.files import RememberingFile
+from skelkit.sequence import SkeletonSequence
+from skelkit.skeleton import load_layout
+from skelkit.store import Header, Store, verify, write_store
+
+here = Path(sys.argv[1])
+joints = np.random.default_rng(0).normal(size=(100, 2, 25, 3)).astype(np.float32)
+present = np.ones((100, 2), np.bool_)
+
+def sequences(): return (SkeletonSequence(joints, present, f"s{n:03}", 0) for n in range(50))
+
+header = Header("x", load_layout("ntu25"), {"name": "raw"})
+def store(name): return write_store(here / name, sequences(), header)
+
+writes = 0
+write = RememberingFile.write
+def count(file, data):
+    global writes
+    writes += 1
+    if writes == at:
+        os.kill(os.getpid(), signal.SIGINT)
+    return write(file, data)
+RememberingFile.write = count
+at = 0
+store("whole.h5")
+most = writes
+for at in range(1, most + 1):
+    writes = 0
+    try:
+        store("a.h5")
+    except KeyboardInterrupt:
+        assert not (here / "a.h5").exists()
+    else:
+        raise SystemExit(f"write {at}: Ctrl-C was lost")
+assert most > 20
+writes = most + 1
+store("a.h5")
+assert (here / "a.h5").read_bytes() == (here / "whole.h5").read_bytes()
+"""
+
+
+def test_ctrl_c_at_every_write(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CTRL_C_AT_EVERY_WRITE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +97,39 @@ def test_the_poison_stops_the_conversion_where_that_is_asked_for(poisoned: Path,
         run(poisoned, tmp_path / "a.h5", workers=2, stop_on_bad=True)
 
 
+ONE_ANSWER_CUT = """
+import os, signal
+from multiprocessing.connection import Connection
+send = Connection.send
+def cut(connection, answer):
+    if answer is None or os.path.exists({once!r}):
+        return send(connection, answer)
+    open({once!r}, 'x').close()
+    os.write(connection.fileno(), (10**6).to_bytes(4, 'big') + b'some')
+    os.kill(os.getpid(), signal.SIGKILL)
+Connection.send = cut
+"""
+
+
+def test_a_worker_killed_amid_its_answer(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = tmp_path / "cut"
+    in_every_worker(tmp_path / "site", ONE_ANSWER_CUT.format(once=str(once)), monkeypatch)
+    report = run(raw, tmp_path / "a.h5", workers=2)
+    assert once.exists()
+    assert (report.kept, report.quarantined) == (40, [])
+
+
+def test_what_was_killed_with_one_worker_finds_the_poison_when_taken_up(
+    poisoned: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "skelkit", "convert", poisoned, "--dataset", "ntu60", "--workers", "1"]
+    command += ["-o", tmp_path / "a.h5"]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"{POISON}: every process that worked on it died" in done.stdout
+
+
 def test_workers_that_cannot_live_blame_no_file(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,13 +154,15 @@ def cluster() -> Iterator[Any]:
         yield local
 
 
-def kill_a_worker(cluster: Any, log: Path) -> None:
+def kill_a_worker(cluster: Any, log: Path, killed: list[int]) -> None:
     """As soon as something is done."""
     deadline = time.monotonic() + 60
     while not (log.exists() and log.read_bytes().count(b"\n") > 2) and time.monotonic() < deadline:
         time.sleep(0.001)
     worker = next(iter(cluster.workers.values()))
-    os.kill(worker.process.pid, signal.SIGKILL)
+    if log.exists():  # and is not done yet
+        os.kill(worker.process.pid, signal.SIGKILL)
+        killed.append(worker.process.pid)
 
 
 @pytest.mark.filterwarnings("default")
@@ -140,10 +177,12 @@ def test_a_cluster_whose_workers_are_killed_gives_the_same(
 
     monkeypatch.setattr(journal_module.Journal, "append", slowly)
     out = tmp_path / "a.h5"
-    killer = Thread(target=kill_a_worker, args=(cluster, tmp_path / "a.h5.part" / "journal"))
+    killed: list[int] = []
+    killer = Thread(target=kill_a_worker, args=(cluster, tmp_path / "a.h5.part" / "journal", killed))
     killer.start()
     report = run(raw, out, scheduler=cluster.scheduler_address)
     killer.join()
+    assert killed
     assert (report.kept, report.quarantined) == (40, [])
     assert report.content_hash == run(raw, tmp_path / "b.h5", workers=1).content_hash
     assert out.read_bytes() == (tmp_path / "b.h5").read_bytes()
