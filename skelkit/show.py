@@ -68,7 +68,8 @@ def _entry(topic: str, text: str) -> list[str]:
 
 
 def _per_class(store: Store) -> list[dict[str, Any]]:
-    """For each class the number of its sequences, in each part of each protocol, and of each camera."""
+    """For each class the number of its sequences, in each part of each protocol, and of each view, that is
+    camera."""
     labels, of_label = np.unique(store.label, return_inverse=True)
 
     def counts(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -100,7 +101,7 @@ def _table_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     end."""
     groups = {name: list(sides) for name, sides in rows[0]["protocols"].items()}
     if rows[0]["cameras"]:
-        groups["camera"] = list(rows[0]["cameras"])
+        groups["view"] = list(rows[0]["cameras"])
     room = (_WIDTH - 37) // 7
     left_out = []
     for name, columns in list(groups.items()):
@@ -114,7 +115,7 @@ def _table_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
         return f"  {name[:25]:26}{sequences:>9}" + "".join(f"{number:>7}" for number in numbers)
 
     def numbers(row: dict[str, Any]) -> list[int]:
-        values = {**row["protocols"], "camera": row["cameras"]}
+        values = {**row["protocols"], "view": row["cameras"]}
         return [values[name][column] for name, columns in groups.items() for column in columns]
 
     if groups:

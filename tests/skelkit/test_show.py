@@ -79,7 +79,7 @@ def test_the_table_by_class(tmp_path: Path) -> None:
         ["all", "5", "2", "1", "3", "2", "2", "2", "1"],
     ]
     titles = text.splitlines()[-6]
-    assert titles.split() == ["xsub", "xview", "camera"]
+    assert titles.split() == ["xsub", "xview", "view"]
     # Each title stands over the first of its columns.
     assert titles.index("xview") == table[0].index("train", table[0].index("test"))
     assert "xsub       2 train, 1 test, 2 in neither" in text
@@ -108,13 +108,13 @@ def test_ntu_fits_into_a_hundred_columns(tmp_path: Path) -> None:
     header = Header("ntu120", LAYOUT, {"name": "isc", "steps": steps}, known.classes, known.protocols)
     _, text = described(tmp_path, sequences, header)
     assert "no room" not in text
-    assert re.search(r"xset +xsub +xview +camera", text)
+    assert re.search(r"xset +xsub +xview +view", text)
 
 
 def test_columns_without_room_are_named(tmp_path: Path) -> None:
     protocols = {f"split{n}": Protocol("camera", frozenset([n])) for n in range(6)}
     facts, text = described(tmp_path, made([2] * 3), replace(HEADER, protocols=protocols))
-    assert text.endswith("no room for split4, split5, camera: --json has it")
+    assert text.endswith("no room for split4, split5, view: --json has it")
     assert set(facts["per_class"][0]["protocols"]) == set(protocols)
 
 
