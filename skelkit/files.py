@@ -75,8 +75,8 @@ class HeldInterrupts:
 
     @contextmanager
     def let_through(self) -> Iterator[None]:
-        self.open = True
         try:
+            self.open = True
             if self.held:
                 raise KeyboardInterrupt
             yield

@@ -79,8 +79,8 @@ def gather(
 ) -> Inputs:
     """Look into all sources.
 
-    For PKU-MMD each source may hold skeleton, label and split files alike; ``labels`` and ``splits`` are
-    further sources, of nothing else.
+    For PKU-MMD each source may hold skeleton, label and split files alike. Where ``labels`` or ``splits`` are
+    given, label or split files are taken from these alone.
 
     Raises
     ------

@@ -52,11 +52,10 @@ def merge(
         total = sum(map(len, stores))
         bar = stack.enter_context(tqdm(total=total, unit="sequence", desc="merging", disable=not progress))
         content_hash = write_store(out, _in_order(stores, bar), header)
-        count = total
     reports = [path.with_suffix(".report.json") for path in dict.fromkeys(parts)]
     if all(path.exists() for path in reports):
         write_report(_together(reports, content_hash), out)
-    return count, content_hash
+    return total, content_hash
 
 
 def _check_shards(stores: list[Store]) -> None:
