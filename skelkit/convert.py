@@ -12,26 +12,25 @@ import json
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from skelkit import __version__
-from skelkit.clips import DEFAULT_RULES, LONG, ClipRules, cut
+from skelkit.blocks import BLOCK_BYTES, BLOCK_FILES, Block, Job, convert_block, died
+from skelkit.clips import DEFAULT_RULES, ClipRules
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
 from skelkit.files import replacing
 from skelkit.inputs import Input, Inputs, gather
-from skelkit.journal import BLOCK_BYTES, BLOCK_FILES, Block, Job, Journal
+from skelkit.journal import Journal
 from skelkit.normalise import RECIPES
-from skelkit.readers import READERS, pku
 from skelkit.sequence import SkeletonSequence
-from skelkit.skeleton import JointLayout, load_layout
-from skelkit.store import Header, Shard, check_store_path, sequence_crc32, write_store
+from skelkit.skeleton import load_layout
+from skelkit.store import Header, Shard, check_store_path, write_store
 from skelkit.workers import cores, on_cluster, on_processes
 
 __all__ = ["Report", "convert", "write_report"]
@@ -114,8 +113,9 @@ def convert(
     inputs = gather(sources, DATASETS[dataset], labels, splits)
     if clips.unlisted == "exclude":
         inputs = inputs.listed()
-    whole = inputs.digest(stamps=False)
+    part = None
     if shard is not None:
+        part = Shard(*shard, inputs.digest(stamps=False))
         inputs = inputs.shard(*shard)
     job = Job(dataset, recipe, clips)
     others = None if fresh else Journal.begun(out, job, inputs)
@@ -128,8 +128,8 @@ def convert(
         )
     with Journal(out, job, inputs, fresh) as journal:
         if stop_on_bad:
-            _stop([*journal.records("quarantined"), *inputs.quarantined])
-        header = _header(job, inputs, shard and Shard(*shard, whole))
+            _stop(journal.quarantined + inputs.quarantined)
+        header = _header(job, inputs, part)
         sequences = _sequences(journal, inputs, workers, scheduler, stop_on_bad, progress)
         try:
             with closing(sequences):
@@ -142,10 +142,10 @@ def convert(
             sources=[str(path) for path in (*sources, *labels, *splits)],
             version=__version__,
             found=inputs.found,
-            kept=sum(1 for _ in journal.records("entries")),
-            excluded=inputs.excluded + list(journal.records("excluded")),
-            quarantined=list(journal.records("quarantined")) + inputs.quarantined,
-            notes=list(journal.records("notes")),
+            kept=journal.kept,
+            excluded=inputs.excluded + journal.excluded,
+            quarantined=journal.quarantined + inputs.quarantined,
+            notes=journal.notes,
             ignored=inputs.ignored,
             recipe=dict(header.recipe),
             seconds=round(time.perf_counter() - began, 3),
@@ -187,7 +187,7 @@ def _sequences(
             bar.update(journal.files_done - bar.n)
             if not journal.goes_on:
                 yield from block.sequences()
-    if next(journal.records("entries"), None) is None:
+    if not journal.kept:
         raise _nothing(journal, inputs)
     if journal.goes_on:
         yield from journal.sequences()
@@ -222,20 +222,15 @@ def _blocks(
         yield from map(work, blocks)
         return
     if scheduler is not None:
-        results = on_cluster(blocks, work, _died, scheduler)
+        results = on_cluster(blocks, work, died, scheduler)
     else:
-        results = on_processes(blocks, work, _died, workers)
+        results = on_processes(blocks, work, died, workers)
     with closing(results):
         for parts in results:
             block = Block()
             for part in parts:
                 block.extend(part)
             yield block
-
-
-def _died(item: Input) -> Block:
-    reason = "every process that worked on it died, crashed, killed or out of memory"
-    return Block(1, quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
 
 
 def _header(job: Job, inputs: Inputs, shard: Shard | None) -> Header:
@@ -248,90 +243,13 @@ def _header(job: Job, inputs: Inputs, shard: Shard | None) -> Header:
 
 def _nothing(journal: Journal, inputs: Inputs) -> SkelkitError:
     """Why there is nothing to store; the journal goes, as there is nothing to take up."""
-    quarantined = [*journal.records("quarantined"), *inputs.quarantined]
-    excluded = [*inputs.excluded, *journal.records("excluded")]
+    quarantined = journal.quarantined + inputs.quarantined
+    excluded = inputs.excluded + journal.excluded
     journal.remove()
     reasons = [str(InputError(**row)) for row in quarantined]
     reasons += [f"{row['name']}: {row['reason']}" for row in excluded]
     first = f"; first {reasons[0]}" if reasons else ""
     return SkelkitError(f"nothing to store: {len(excluded)} excluded, {len(quarantined)} quarantined{first}")
-
-
-def convert_block(items: list[Input], job: Job) -> Block:
-    """Read, cut, and normalise some files. Bad ones are noted, never raised."""
-    layout = load_layout(DATASETS[job.dataset].layout)
-    block = Block(len(items))
-    for item in items:
-        try:
-            recording = READERS[job.dataset](item.file.read(), item.file.where)
-            sequences = _clips(item, recording, job, block) if item.labels else [recording]
-            for sequence in sequences:
-                _normalise(sequence, item, job, layout, block)
-        except InputError as error:
-            block.quarantined.append(error.row())
-        except MemoryError:
-            reason = "takes more memory than there is"
-            block.quarantined.append(InputError(item.file.where, reason).row())
-    return block
-
-
-def _clips(item: Input, recording: SkeletonSequence, job: Job, block: Block) -> list[SkeletonSequence]:
-    """A recording's clips by name; what is wrong with others goes into the block."""
-    assert item.labels is not None
-    labels, problems = pku.read_labels(item.labels.read(), item.labels.where)
-    clips = []
-    for label in labels:
-        try:
-            clips.append(cut(recording, label, job.clips, item.labels.where))
-        except InputError as error:
-            problems.append(error)
-    block.quarantined += [error.row() for error in sorted(problems, key=lambda error: error.line or 0)]
-    if not (clips or problems):
-        block.excluded.append({"name": recording.name, "reason": "no action in its label file"})
-    return sorted(clips, key=lambda clip: clip.name)
-
-
-def _normalise(sequence: SkeletonSequence, item: Input, job: Job, layout: JointLayout, block: Block) -> None:
-    """Into the block: the sequence's entry and rows, or why it is left out."""
-    known = DATASETS[job.dataset]
-    frames = sequence.frames
-    reason = known.why_excluded(sequence.name, sequence.label, sequence.columns)
-    if reason is None and item.labels and job.clips.long == "exclude" and sequence.frames > LONG:
-        reason = f"more than {LONG} frames"
-    if reason is None:
-        try:
-            with np.errstate(all="ignore"):
-                sequence = RECIPES[job.recipe].apply(sequence, layout)
-        except ValueError as error:  # coordinates so large that a difference of two is infinite
-            reason = f"cannot be normalised: {error}"
-            block.quarantined.append({"file": item.file.where, "line": None, "reason": reason})
-            return
-        if not sequence.present.any():
-            if item.labels and job.clips.empty == "keep":
-                sequence = _absent(sequence, frames)
-            else:
-                reason = "nobody in any frame"
-    if reason is not None:
-        block.excluded.append({"name": sequence.name, "reason": reason})
-        return
-    block.entries.append(
-        {
-            "name": sequence.name,
-            "label": sequence.label,
-            "columns": dict(sequence.columns),
-            "shape": sequence.joints.shape,
-            "crc32": sequence_crc32(sequence),
-        }
-    )
-    block.rows.append(sequence.joints.tobytes() + sequence.present.tobytes())
-    if sequence.notes:
-        block.notes.append({"name": sequence.name, "notes": list(sequence.notes)})
-
-
-def _absent(sequence: SkeletonSequence, frames: int) -> SkeletonSequence:
-    """One body that is in none of so many frames."""
-    joints = np.zeros((frames, 1, *sequence.joints.shape[2:]), np.float32)
-    return replace(sequence, joints=joints, present=np.zeros(joints.shape[:2], np.bool_))
 
 
 def write_report(report: Report, out: Path) -> None:

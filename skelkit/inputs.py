@@ -138,7 +138,7 @@ def _each_name_once(files: list[RawFile], problems: list[dict[str, Any]]) -> lis
     first: dict[str, RawFile] = {}
     for file in files:
         # Readers take a ! or \\ for the end of a path.
-        taken = first.setdefault(re.split(r"[!\\]", file.stem)[-1], file)
+        taken = first.setdefault(file.stem.replace("\\", "!").rpartition("!")[2], file)
         if taken is not file:
             problems.append(InputError(file.where, f"the name occurs twice; {taken.where} is taken").row())
     return list(first.values())

@@ -7,58 +7,18 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from skelkit import __version__
-from skelkit.clips import DEFAULT_RULES, ClipRules
+from skelkit.blocks import Block, Job, sequence_of
 from skelkit.errors import SkelkitError
 from skelkit.inputs import Inputs
 from skelkit.normalise import RECIPES
 from skelkit.sequence import SkeletonSequence
 
-__all__ = ["BLOCK_BYTES", "BLOCK_FILES", "Block", "Job", "Journal"]
-
-BLOCK_FILES, BLOCK_BYTES = 32, 1 << 25
-"""At most so much is converted, and noted, at a time."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What workers need to know besides the files."""
-
-    dataset: str
-    recipe: str
-    clips: ClipRules = DEFAULT_RULES
-
-
-@dataclass
-class Block:
-    """What became of some files; `entries` describe the sequences whose joints and flags are in `rows`."""
-
-    files: int = 0
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    excluded: list[dict[str, str]] = field(default_factory=list)
-    quarantined: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
-    rows: list[bytes] = field(default_factory=list)
-
-    def extend(self, other: Block) -> None:
-        """Add what became of further files."""
-        for part in fields(self):
-            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
-
-    def sequences(self) -> Iterator[SkeletonSequence]:
-        """By name."""
-        return map(_sequence, self.rows, self.entries)
-
-    def record(self) -> dict[str, Any]:
-        """All but the rows, as a line of the journal."""
-        return {part.name: getattr(self, part.name) for part in fields(self) if part.name != "rows"}
+__all__ = ["Journal"]
 
 
 class Journal:
@@ -71,7 +31,10 @@ class Journal:
     def __init__(self, out: Path, job: Job, inputs: Inputs, fresh: bool) -> None:
         self.job = job
         self.folder = self.folder_of(out)
-        self.files_done = 0
+        self.files_done = self.kept = 0
+        self.excluded: list[dict[str, str]] = []
+        self.quarantined: list[dict[str, Any]] = []
+        self.notes: list[dict[str, Any]] = []
         self.first = _first_line(job, inputs)
         self.stack = ExitStack()
         try:
@@ -123,7 +86,7 @@ class Journal:
                 record = _parse(line)
                 if record is None or not all(_read(self.rows, entry) for entry in record["entries"]):
                     break
-                self.files_done += record["files"]
+                self._count(record)
                 good, end = good + len(line), self.rows.tell()
         self.log.truncate(good)
         self.rows.truncate(end)
@@ -133,8 +96,16 @@ class Journal:
     def append(self, block: Block) -> None:
         """What became of the next files."""
         self._write(self.rows, b"".join(block.rows))
-        self._write_line(block.record())
-        self.files_done += block.files
+        record = block.record()
+        self._write_line(record)
+        self._count(record)
+
+    def _count(self, record: dict[str, Any]) -> None:
+        self.files_done += record["files"]
+        self.kept += len(record["entries"])
+        self.excluded += record["excluded"]
+        self.quarantined += record["quarantined"]
+        self.notes += record["notes"]
 
     def _write_line(self, value: dict[str, Any]) -> None:
         text = json.dumps(value).encode()
@@ -150,13 +121,6 @@ class Journal:
                 f"{self.folder}: cannot write: {error.strerror}; the same command takes up from here"
             ) from None
 
-    def records(self, part: str) -> Iterator[dict[str, Any]]:
-        """All ``entries``, ``excluded``, ... so far; read from disk, as there can be very many."""
-        with (self.folder / "journal").open("rb") as log:
-            log.readline()
-            for line in log:
-                yield from json.loads(line.partition(b" ")[2])[part]
-
     def sequences(self) -> Iterator[SkeletonSequence]:
         """All sequences, read back from the rows in the order of their names.
 
@@ -165,11 +129,14 @@ class Journal:
         SkelkitError : the rows changed behind our back
         """
         self.rows.seek(0)
-        for entry in self.records("entries"):
-            sequence = _read(self.rows, entry)
-            if sequence is None:
-                raise SkelkitError(f"{self.folder}: its rows are damaged; convert again with --fresh")
-            yield sequence
+        self.log.seek(0)
+        self.log.readline()
+        for line in self.log:
+            for entry in json.loads(line.partition(b" ")[2])["entries"]:
+                sequence = _read(self.rows, entry)
+                if sequence is None:
+                    raise SkelkitError(f"{self.folder}: its rows are damaged; convert again with --fresh")
+                yield sequence
 
     def __enter__(self) -> Self:
         return self
@@ -193,16 +160,7 @@ def _read(rows: IO[bytes], entry: dict[str, Any]) -> SkeletonSequence | None:
         return None
     if zlib.crc32(data) != entry["crc32"]:
         return None
-    return _sequence(data, entry)
-
-
-def _sequence(data: bytes, entry: dict[str, Any]) -> SkeletonSequence:
-    """From the bytes of its joints and flags."""
-    frames, bodies, joints, _ = entry["shape"]
-    numbers = frames * bodies * joints * 3
-    coordinates: NDArray[np.float32] = np.frombuffer(data, np.float32, numbers).reshape(entry["shape"])
-    present = np.frombuffer(data, np.bool_, offset=4 * numbers).reshape(frames, bodies)
-    return SkeletonSequence(coordinates, present, entry["name"], entry["label"], entry["columns"])
+    return sequence_of(data, entry)
 
 
 def _first_line(job: Job, inputs: Inputs) -> dict[str, Any]:

@@ -14,16 +14,29 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from skelkit.findings import (
+    BODY,
+    BODY_COUNT,
+    ENDS_EARLY,
+    FRAME_COUNT,
+    JOINT,
+    JOINT_COUNT,
+    NOT_FINITE,
+    NOT_INTEGER,
+    NOT_NUMBER,
+    NTU_BODY_FIELDS,
+    NTU_JOINT_FIELDS,
+    NTU_JOINTS,
+    OK,
+    OUT_OF_RANGE,
+    PKU_NUMBERS,
+    TOO_FEW,
+    TOO_MANY,
+    TRAILING,
+)
+from skelkit.masks import skip_plain_numbers
+
 __all__ = ["scan_ntu", "scan_pku"]
-
-OK, ENDS_EARLY, NOT_NUMBER, NOT_INTEGER, NOT_FINITE, TOO_FEW, TOO_MANY, OUT_OF_RANGE, TRAILING = range(9)
-# What the scanner of .skeleton files was reading.
-FRAME_COUNT, BODY_COUNT, BODY, JOINT_COUNT, JOINT = range(5)
-
-NTU_JOINTS = 25
-NTU_BODY_FIELDS = 10
-NTU_JOINT_FIELDS = 12
-PKU_NUMBERS = 150
 
 _1 = np.uint64(1)
 _EXACT_INTEGERS = np.uint64(1) << np.uint64(53)
@@ -219,9 +232,14 @@ def _scan_fields(
     """
     if at >= np.uint64(data.size):
         return 0, at, ENDS_EARLY, hards
+    end = at
     at = _skip_blanks(data, at)
     field = 0
     while data[at] != 10:
+        if field == wanted:
+            end = skip_plain_numbers(data, end, fields - wanted)
+            if end:
+                return fields, end, OK, hards
         if field == fields:
             return field, at, TOO_MANY, hards
         if field < wanted:

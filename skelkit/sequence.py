@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SkeletonSequence"]
+__all__ = ["SkeletonSequence", "rows_crc32"]
+
+
+def rows_crc32(joints: NDArray[np.float32], present: NDArray[Any]) -> int:
+    """CRC-32 of the bytes of a sequence's joints, then of its presence flags."""
+    return zlib.crc32(np.ascontiguousarray(present).data, zlib.crc32(np.ascontiguousarray(joints).data))
 
 
 class _Fields(TypedDict, total=False):
@@ -71,6 +77,10 @@ class SkeletonSequence:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, **fields)
         return copy
+
+    def crc32(self) -> int:
+        """CRC-32 of the bytes of the joints and then of the presence flags, as in the store's index."""
+        return rows_crc32(self.joints, self.present)
 
     @property
     def frames(self) -> int:

@@ -6,13 +6,15 @@ Archives are read where they lie; nothing is ever unpacked, and no path inside o
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from os.path import basename, join, splitext
+from pathlib import Path
 from zlib import error as zlib_error
 
 from skelkit.errors import InputError, SkelkitError
@@ -27,26 +29,26 @@ LARGEST_FILE = 1 << 28
 class RawFile:
     """A file on disk or a member of an archive; small and picklable, so that workers can open it."""
 
-    path: Path
+    path: str
     member: str | None
     size: int
     stamp: int
     """CRC-32 of a member, modification time (ns) of a file: tells a changed input from the same one."""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The bare file name, without any folder."""
-        return PurePosixPath(self.member.replace("\\", "/")).name if self.member else self.path.name
+        return self.member.replace("\\", "/").rpartition("/")[2] if self.member else basename(self.path)
 
     @property
     def where(self) -> str:
         """For people: the path, and inside an archive the member after a ``!``."""
-        return f"{self.path}!{self.member}" if self.member else str(self.path)
+        return f"{self.path}!{self.member}" if self.member else self.path
 
     @property
     def stem(self) -> str:
         """The bare file name without its last suffix."""
-        return PurePosixPath(self.name).stem
+        return splitext(self.name)[0]
 
     def read(self, most: int = -1) -> bytes:
         """All bytes of the file, or the first ``most``.
@@ -59,7 +61,7 @@ class RawFile:
             raise InputError(self.where, f"{self.size} bytes, expected at most {LARGEST_FILE}")
         try:
             if self.member is None:
-                with self.path.open("rb") as file:
+                with open(self.path, "rb") as file:
                     return file.read(most)
             with _open_archive(self.path).open(self.member) as file:
                 return file.read(self.size if most < 0 else most)  # -1 would inflate in small pieces
@@ -69,16 +71,16 @@ class RawFile:
             raise InputError(self.where, f"cannot be read: {error}") from None
 
 
-def _open_archive(path: Path) -> zipfile.ZipFile:
+def _open_archive(path: str) -> zipfile.ZipFile:
     try:
-        status = path.stat()
+        status = os.stat(path)
         return _open_version(path, status.st_mtime_ns, status.st_size)
     except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"not a readable zip archive: {error}") from None
+        raise InputError(path, f"not a readable zip archive: {error}") from None
 
 
 @lru_cache(maxsize=4)
-def _open_version(path: Path, _stamp: int, _size: int) -> zipfile.ZipFile:
+def _open_version(path: str, _stamp: int, _size: int) -> zipfile.ZipFile:
     """Opened once, however many members are read; an archive that was replaced is opened again."""
     return zipfile.ZipFile(path)
 
@@ -113,17 +115,18 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
             what = "neither a file nor a folder" if source.exists() else "no such file or folder"
             raise SkelkitError(f"{source}: {what}")
         if source.is_file() and source.suffix.lower() != ".zip":
-            listing.files.append(_on_disk(source))
+            status = source.stat()
+            listing.files.append(RawFile(str(source), None, status.st_size, status.st_mtime_ns))
             continue
         try:
-            found = (_in_folder if source.is_dir() else _in_archive)(source, suffixes, listing)
+            found = (_in_folder if source.is_dir() else _in_archive)(str(source), suffixes, listing)
         except InputError as error:
             listing.unreadable.append(error)
             continue
         for file in found:
             if file.name.startswith("."):
                 continue
-            if PurePosixPath(file.name).suffix.lower() in suffixes:
+            if splitext(file.name)[1].lower() in suffixes:
                 listing.files.append(file)
             else:
                 listing.others.append(file.where)
@@ -136,12 +139,7 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
     return listing
 
 
-def _on_disk(path: Path) -> RawFile:
-    status = path.stat()
-    return RawFile(path, None, status.st_size, status.st_mtime_ns)
-
-
-def _in_folder(folder: Path, suffixes: tuple[str, ...], listing: Listing) -> list[RawFile]:
+def _in_folder(folder: str, suffixes: tuple[str, ...], listing: Listing) -> list[RawFile]:
     """The files in it; the listing gets what cannot be read, and what bears a suffix but is no file."""
 
     def refused(error: OSError) -> None:
@@ -153,16 +151,20 @@ def _in_folder(folder: Path, suffixes: tuple[str, ...], listing: Listing) -> lis
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
-        for path in (Path(parent, name) for name in names):
-            if path.is_file():
-                files.append(_on_disk(path))
-            elif path.suffix.lower() in suffixes:
-                what = "a link to a file that is not there" if path.is_symlink() else "not a plain file"
-                listing.unreadable.append(InputError(str(path), what))
+        for path in (join(parent, name) for name in names):
+            try:
+                status = os.stat(path)
+            except OSError:
+                status = None
+            if status is not None and stat.S_ISREG(status.st_mode):
+                files.append(RawFile(path, None, status.st_size, status.st_mtime_ns))
+            elif splitext(path)[1].lower() in suffixes:
+                what = "a link to a file that is not there" if os.path.islink(path) else "not a plain file"
+                listing.unreadable.append(InputError(path, what))
     return files
 
 
-def _in_archive(path: Path, _suffixes: tuple[str, ...], listing: Listing) -> list[RawFile]:
+def _in_archive(path: str, _suffixes: tuple[str, ...], listing: Listing) -> list[RawFile]:
     members = {m.filename: m for m in _open_archive(path).infolist()}
     for name, count in Counter(m.filename for m in _open_archive(path).infolist()).items():
         if count > 1:

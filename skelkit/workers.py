@@ -9,15 +9,14 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Generic, TypeVar
-
-from tqdm import tqdm
 
 from skelkit.errors import SkelkitError
 from skelkit.inputs import Input
@@ -26,7 +25,9 @@ __all__ = ["cores", "on_cluster", "on_processes"]
 
 _TIMEOUT = 10
 """Seconds in which a scheduler must answer."""
-_AHEAD = 2
+_GIVEN = 2
+"""Blocks that a worker has, so that it need not wait for the next."""
+_AHEAD = 4
 """Blocks begun, for each worker, before the oldest result is taken."""
 
 Result = TypeVar("Result")
@@ -44,6 +45,8 @@ class _Task(Generic[Result]):
     """Some files of a block, and, when it is done, their results."""
 
     items: list[Input]
+    alone: bool = False
+    """A worker died of the whole, or of this: no other task is with a worker that has it."""
     deaths: int = 0
     results: list[Result] = field(default_factory=list)
     parts: list[_Task[Result]] = field(default_factory=list)
@@ -60,8 +63,14 @@ class _Task(Generic[Result]):
 class _Worker(Generic[Result]):
     process: BaseProcess
     connection: Connection
-    task: _Task[Result] | None = None
+    tasks: deque[_Task[Result]] = field(default_factory=deque)
+    """Given to it and not answered."""
     ready: bool = False
+
+    def takes(self, task: _Task[Result]) -> bool:
+        if not (self.ready and self.tasks):
+            return self.ready
+        return len(self.tasks) < _GIVEN and not (task.alone or self.tasks[0].alone)
 
 
 def on_processes(
@@ -93,20 +102,22 @@ def on_processes(
             while later and len(begun) < _AHEAD * workers:
                 begun.append(_Task(later.popleft()))
                 queue.append(begun[-1])
-            while len(team) < min(workers, len(queue) + sum(worker.task is not None for worker in team)):
+            busy = sum(bool(worker.tasks) for worker in team)
+            while len(team) < min(workers, len(queue) + busy):
                 team.append(_start(work))
-            for worker in team:
-                if worker.ready and worker.task is None and queue:
-                    worker.task = queue.popleft()
+            for worker in sorted(team, key=lambda worker: len(worker.tasks)):
+                while queue and worker.takes(queue[0]):
+                    worker.tasks.append(queue.popleft())
                     with suppress(OSError):  # it has died: we hear of it below
-                        worker.connection.send(worker.task.items)
+                        worker.connection.send(worker.tasks[-1].items)
+            if begun[0].done():  # only now, as what becomes of it takes time in which all should work
+                yield begun.popleft().collected()
+                continue
             for connection in wait([worker.connection for worker in team]):
                 worker = next(worker for worker in team if worker.connection is connection)
                 if not _hear(worker):
                     team.remove(worker)
                     queue.extendleft(reversed(_left_by(worker, died)))
-            while begun and begun[0].done():
-                yield begun.popleft().collected()
     finally:
         for worker in team:
             worker.connection.close()
@@ -127,10 +138,14 @@ def _start(work: Work[Result]) -> _Worker[Result]:
 
 def _serve(connection: Connection, work: Work[Result]) -> None:
     """The worker: it ends when its parent does, however that ends."""
-    with suppress(EOFError, OSError):
-        connection.send(None)
+    if hasattr(os, "nice"):
+        os.nice(5)  # where cores are few, who collects goes before those who bring
+    with suppress(EOFError, OSError), ThreadPoolExecutor(1) as sender:
+        sent = sender.submit(connection.send, None)
         while True:
-            connection.send(work(connection.recv()))
+            result = work(connection.recv())
+            sent.result()
+            sent = sender.submit(connection.send, result)
 
 
 def _hear(worker: _Worker[Result]) -> bool:
@@ -141,11 +156,9 @@ def _hear(worker: _Worker[Result]) -> bool:
         worker.connection.close()
         worker.process.join()
         return False
-    if worker.task is None:
-        worker.ready = True
-    else:
-        worker.task.results.append(said)
-        worker.task = None
+    if worker.ready:
+        worker.tasks.popleft().results.append(said)
+    worker.ready = True
     return True
 
 
@@ -156,17 +169,18 @@ def _left_by(worker: _Worker[Result], died: Died[Result]) -> list[_Task[Result]]
             "worker processes die as soon as they start, killed or out of memory; "
             "the same command takes up where it was"
         )
-    task = worker.task
-    if task is None:
+    if not worker.tasks:
         return []
+    task, *others = worker.tasks
+    task.alone = True
     if len(task.items) > 1:
-        task.parts = [_Task([item]) for item in task.items]
-        return task.parts
+        task.parts = [_Task([item], alone=True) for item in task.items]
+        return [*task.parts, *others]
     task.deaths += 1
     if task.deaths == 1:
-        return [task]
+        return [task, *others]
     task.results.append(died(task.items[0]))
-    return []
+    return others
 
 
 @contextmanager
@@ -193,6 +207,8 @@ def on_cluster(
     SkelkitError : dask.distributed is not installed, no scheduler answers or it goes away, or a worker does
         not see the files
     """
+    from tqdm import tqdm
+
     try:
         from distributed import Client, KilledWorker
     except ImportError:
@@ -233,7 +249,7 @@ def on_cluster(
 
 def _unseen(item: Input) -> str | None:
     """The file's path where there is no such file on this machine."""
-    return None if item.file.path.exists() else str(item.file.path)
+    return None if Path(item.file.path).exists() else item.file.path
 
 
 def _in_order(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit import kernels
 from skelkit.normalise.bodies import called, listed, take_bodies
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
@@ -32,6 +31,8 @@ def most_moving(sequence: SkeletonSequence, _: JointLayout, *, bodies: int) -> S
     there = [int(m) for m in np.flatnonzero(sequence.present.any(axis=0))]
     if len(there) < 2:
         return take_bodies(sequence, there[:bodies])
+    from skelkit import kernels  # numba: half a second
+
     spread = {m: float(kernels.spread(sequence.joints, sequence.present, m)) for m in there}
     ranked = sorted(there, key=lambda m: (-spread[m], m))
     kept = ranked[:bodies]

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit import kernels
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
 
@@ -25,6 +24,8 @@ def centre_each_frame(sequence: SkeletonSequence, layout: JointLayout) -> Skelet
     if not sequence.bodies:
         return sequence
     joints = np.empty(sequence.joints.shape, np.float32)
+    from skelkit import kernels  # numba: half a second
+
     kernels.centre_frames(sequence.joints, layout.centre, joints)
     return sequence.changed(joints=joints)
 
@@ -57,6 +58,8 @@ def _turn(sequence: SkeletonSequence, tail: int, head: int, target: Axis) -> Ske
     bone = sequence.joints[0, 0, head] - sequence.joints[0, 0, tail]
     matrix = _shortest_turn(bone, target)
     turned = np.empty(sequence.joints.shape, np.float32)
+    from skelkit import kernels
+
     kernels.turn(sequence.joints, matrix, turned)
     return sequence.changed(joints=turned)
 

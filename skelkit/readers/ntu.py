@@ -22,7 +22,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit import scanners
+from skelkit import findings
 from skelkit.errors import InputError
 from skelkit.readers import text
 from skelkit.sequence import SkeletonSequence
@@ -34,11 +34,11 @@ _LEAST_BODY_BYTES = 25 * 24 + 20 + 3
 _MOST_PLACES = 4_000_000
 """Frames times bodies, 1.2 GB of joints: more than a day of one person."""
 _READING = {
-    scanners.FRAME_COUNT: "the number of frames",
-    scanners.BODY_COUNT: "the number of bodies in a frame",
-    scanners.BODY: f"the {scanners.NTU_BODY_FIELDS} fields of a body",
-    scanners.JOINT_COUNT: f"the number of joints, {scanners.NTU_JOINTS}",
-    scanners.JOINT: f"the {scanners.NTU_JOINT_FIELDS} fields of a joint",
+    findings.FRAME_COUNT: "the number of frames",
+    findings.BODY_COUNT: "the number of bodies in a frame",
+    findings.BODY: f"the {findings.NTU_BODY_FIELDS} fields of a body",
+    findings.JOINT_COUNT: f"the number of joints, {findings.NTU_JOINTS}",
+    findings.JOINT: f"the {findings.NTU_JOINT_FIELDS} fields of a joint",
 }
 
 
@@ -87,7 +87,7 @@ def read(data: bytes, file: str) -> SkeletonSequence:
     if frames * most > _MOST_PLACES:
         raise InputError(file, f"{frames} frames with up to {most} bodies are more than memory should hold")
     slot = np.arange(most)[None, :] < counts[:, None]
-    joints = np.zeros((frames, most, scanners.NTU_JOINTS, 3), dtype=np.float32)
+    joints = np.zeros((frames, most, findings.NTU_JOINTS, 3), dtype=np.float32)
     ids = np.zeros((frames, most), dtype=np.int64)
     joints[slot] = rows
     ids[slot] = tracks
@@ -97,47 +97,49 @@ def read(data: bytes, file: str) -> SkeletonSequence:
 
 def _scan(data: bytes, file: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Bodies of each frame (T,), tracking id (R,) and joints (R, 25, 3) of each body."""
+    from skelkit import scanners  # numba: half a second
+
     raw = text.as_lines(data)
     most_rows = len(data) // _LEAST_BODY_BYTES + 1
     bodies = np.empty(len(data) // 2 + 1, dtype=np.int64)
     tracks = np.empty(most_rows, dtype=np.int64)
-    joints = np.empty(most_rows * scanners.NTU_JOINTS * 3, dtype=np.float32)
+    joints = np.empty(most_rows * findings.NTU_JOINTS * 3, dtype=np.float32)
     result = np.empty(8, dtype=np.int64)
     hard = np.empty((64, 2), dtype=np.int64)
     scanners.scan_ntu(raw, bodies, tracks, joints, hard, result)
     status, line, at, reading, value, frames, rows, hards = result.tolist()
-    if status == scanners.TOO_FEW and at == len(data):  # at the line feed that as_lines added
-        status = scanners.ENDS_EARLY
-    if status != scanners.OK:
+    if status == findings.TOO_FEW and at == len(data):  # at the line feed that as_lines added
+        status = findings.ENDS_EARLY
+    if status != findings.OK:
         raise InputError(file, _explain(data, status, at, reading, value), line)
     if hards > len(hard):
         hard = np.empty((hards, 2), dtype=np.int64)
         scanners.scan_ntu(raw, bodies, tracks, joints, hard, result)
     text.fill_hard_numbers(joints, hard[:hards], data, file)
-    return bodies[:frames], tracks[:rows], joints.reshape(-1, scanners.NTU_JOINTS, 3)[:rows]
+    return bodies[:frames], tracks[:rows], joints.reshape(-1, findings.NTU_JOINTS, 3)[:rows]
 
 
 def _explain(data: bytes, status: int, at: int, reading: int, value: int) -> str:
     expected = _READING[reading]
     found = text.shown(data, at)
     match status:
-        case scanners.ENDS_EARLY:
+        case findings.ENDS_EARLY:
             return f"the file ends here, expected {expected}"
-        case scanners.NOT_NUMBER:
+        case findings.NOT_NUMBER:
             return f"found {found} as field {value + 1}, expected a number among {expected}"
-        case scanners.NOT_FINITE:
+        case findings.NOT_FINITE:
             return f"found {found} as coordinate {'xyz'[value]}, expected a finite number"
-        case scanners.NOT_INTEGER:
-            what = "the tracking id, a whole number" if reading == scanners.BODY else expected
+        case findings.NOT_INTEGER:
+            what = "the tracking id, a whole number" if reading == findings.BODY else expected
             return f"found {found}, expected {what}"
-        case scanners.TOO_FEW:
-            many = f"{value} fields" if reading in (scanners.BODY, scanners.JOINT) else "an empty line"
+        case findings.TOO_FEW:
+            many = f"{value} fields" if reading in (findings.BODY, findings.JOINT) else "an empty line"
             return f"found {many}, expected {expected}"
-        case scanners.TOO_MANY:
+        case findings.TOO_MANY:
             return f"found more, from {found} on, than {expected}"
-        case scanners.OUT_OF_RANGE if reading == scanners.FRAME_COUNT:
+        case findings.OUT_OF_RANGE if reading == findings.FRAME_COUNT:
             return f"found {value} frames, expected 0 or more"
-        case scanners.OUT_OF_RANGE:
+        case findings.OUT_OF_RANGE:
             return f"found {value}, expected {expected}"
         case _:
             return f"found {found} after the last frame, expected the end of the file"

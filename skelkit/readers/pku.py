@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit import scanners
+from skelkit import findings
 from skelkit.errors import InputError
 from skelkit.readers import text
 from skelkit.sequence import SkeletonSequence
@@ -39,8 +39,8 @@ _HEADER = re.compile(r"(training|validata?ion|test(?:ing)?)[ \t]+videos?[ \t]*:"
 _WHOLE_NUMBER = re.compile(rb"-?\d{1,18}")
 _TWO_WHOLE_NUMBERS = re.compile(r"-?\d+[ \t]*,[ \t]*-?\d+[ \t\r]*(?:,|$)", re.ASCII)
 _BLANKS = " \t\r"
-_LEAST_LINE_BYTES = 2 * scanners.PKU_NUMBERS
-_NUMBERS = f"the {scanners.PKU_NUMBERS} numbers of a frame"
+_LEAST_LINE_BYTES = 2 * findings.PKU_NUMBERS
+_NUMBERS = f"the {findings.PKU_NUMBERS} numbers of a frame"
 _EXPECTED_NAME = "a recording as in 0002-L or A01N01-L"
 
 
@@ -110,7 +110,7 @@ def read(data: bytes, file: str) -> SkeletonSequence:
     name, columns = parse_name(file)
     if not data or data.isspace():
         raise InputError(file, f"the file is empty, expected lines with {_NUMBERS}", 1)
-    joints = _scan(data, file).reshape(-1, 2, scanners.PKU_NUMBERS // 6, 3)
+    joints = _scan(data, file).reshape(-1, 2, findings.PKU_NUMBERS // 6, 3)
     present = np.asarray(joints.any(axis=(2, 3)))
     joints[~present] = 0  # not -0
     return SkeletonSequence(joints, present, name, -1, columns)
@@ -118,33 +118,35 @@ def read(data: bytes, file: str) -> SkeletonSequence:
 
 def _scan(data: bytes, file: str) -> NDArray[np.float32]:
     """The numbers of each frame, (T, 150)."""
+    from skelkit import scanners  # numba: half a second
+
     raw = text.as_lines(data)
-    joints = np.empty((raw.size // _LEAST_LINE_BYTES + 1) * scanners.PKU_NUMBERS, dtype=np.float32)
+    joints = np.empty((raw.size // _LEAST_LINE_BYTES + 1) * findings.PKU_NUMBERS, dtype=np.float32)
     result = np.empty(6, dtype=np.int64)
     hard = np.empty((64, 2), dtype=np.int64)
     scanners.scan_pku(raw, joints, hard, result)
     status, line, at, value, frames, hards = result.tolist()
-    if status == scanners.TOO_FEW and at == len(data):  # at the line feed that as_lines added
-        status = scanners.ENDS_EARLY
-    if status != scanners.OK:
+    if status == findings.TOO_FEW and at == len(data):  # at the line feed that as_lines added
+        status = findings.ENDS_EARLY
+    if status != findings.OK:
         raise InputError(file, _explain(data, status, at, value), line)
     if hards > len(hard):
         hard = np.empty((hards, 2), dtype=np.int64)
         scanners.scan_pku(raw, joints, hard, result)
     text.fill_hard_numbers(joints, hard[:hards], data, file)
-    return joints.reshape(-1, scanners.PKU_NUMBERS)[:frames].copy()
+    return joints.reshape(-1, findings.PKU_NUMBERS)[:frames].copy()
 
 
 def _explain(data: bytes, status: int, at: int, value: int) -> str:
     found = text.shown(data, at)
     match status:
-        case scanners.ENDS_EARLY:
+        case findings.ENDS_EARLY:
             return f"the file ends here after {value} numbers, expected {_NUMBERS}"
-        case scanners.NOT_NUMBER:
+        case findings.NOT_NUMBER:
             return f"found {found} as number {value + 1}, expected a number among {_NUMBERS}"
-        case scanners.NOT_FINITE:
+        case findings.NOT_FINITE:
             return f"found {found} as number {value + 1}, expected a finite number"
-        case scanners.TOO_FEW:
+        case findings.TOO_FEW:
             return f"found {f'{value} numbers' if value else 'an empty line'}, expected {_NUMBERS}"
         case _:
             return f"found more, from {found} on, than {_NUMBERS}"

@@ -24,9 +24,9 @@ each sequence, which is checked on every reading of it.
 
 from __future__ import annotations
 
-from skelkit.store.format import Header, Shard, sequence_crc32
+from skelkit.store.format import Header, Shard
 from skelkit.store.read import Store
 from skelkit.store.verify import verify
 from skelkit.store.write import check_store_path, write_store
 
-__all__ = ["Header", "Shard", "Store", "check_store_path", "sequence_crc32", "verify", "write_store"]
+__all__ = ["Header", "Shard", "Store", "check_store_path", "verify", "write_store"]

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from skelkit.datasets import Split
-from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
 
-__all__ = ["FORMAT", "UNKNOWN", "VERSION", "Header", "Shard", "rows_crc32", "sequence_crc32"]
+__all__ = ["FORMAT", "UNKNOWN", "VERSION", "Header", "Shard"]
 
 FORMAT = "skelkit store"
 VERSION = 2
@@ -55,13 +50,3 @@ class Header:
             "recipe": dict(self.recipe),
             "protocols": {name: str(protocol) for name, protocol in self.protocols.items()},
         }
-
-
-def rows_crc32(joints: NDArray[np.float32], present: NDArray[Any]) -> int:
-    """CRC-32 of the bytes of a sequence's joints and presence flags."""
-    return zlib.crc32(np.ascontiguousarray(present).data, zlib.crc32(np.ascontiguousarray(joints).data))
-
-
-def sequence_crc32(sequence: SkeletonSequence) -> int:
-    """CRC-32 of a sequence's joints and presence flags, as in the store's index."""
-    return rows_crc32(sequence.joints, sequence.present)

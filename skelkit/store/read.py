@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelkit.errors import StoreError
-from skelkit.sequence import SkeletonSequence
+from skelkit.sequence import SkeletonSequence, rows_crc32
 from skelkit.skeleton import JointLayout
-from skelkit.store.format import UNKNOWN, Shard, rows_crc32
+from skelkit.store.format import UNKNOWN, Shard
 from skelkit.store.seal import read_seal
 
 __all__ = ["Store"]

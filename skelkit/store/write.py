@@ -20,7 +20,7 @@ from skelkit.errors import SkelkitError
 from skelkit.files import HeldInterrupts, RememberingFile, replacing
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
-from skelkit.store.format import FORMAT, UNKNOWN, VERSION, Header, sequence_crc32
+from skelkit.store.format import FORMAT, UNKNOWN, VERSION, Header
 from skelkit.store.seal import USER_BLOCK, write_seal
 
 __all__ = ["check_store_path", "write_store"]
@@ -123,7 +123,7 @@ def _write(file: h5py.File, sequences: Iterable[SkeletonSequence], header: Heade
     hasher = hashlib.sha256(_canonical(header.content_fields()))
     for sequence in sequences:
         _check(sequence, index["name"], header.layout)
-        crc = sequence_crc32(sequence)
+        crc = sequence.crc32()
         entry = (sequence.name, joints.count, sequence.frames, sequence.bodies, sequence.label, crc)
         for values, value in zip(index.values(), entry, strict=True):
             values.append(value)

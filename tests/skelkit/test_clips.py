@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelkit import cli
-from skelkit import convert as convert_module
+from skelkit import blocks, cli
 from skelkit.clips import ClipRules, cut, parse_rules
 from skelkit.convert import Report, convert
 from skelkit.errors import InputError, SkelkitError
@@ -126,7 +125,7 @@ def test_a_file_is_parsed_once(pku_raw: Path, tmp_path: Path, monkeypatch: pytes
         parsed.append(file)
         return pku.read(data, file)
 
-    monkeypatch.setattr(convert_module, "READERS", {**READERS, "pku2": note})
+    monkeypatch.setattr(blocks, "READERS", {**READERS, "pku2": note})
     assert run(pku_raw, tmp_path / "a.h5").kept == 36
     assert len(parsed) == len(set(parsed)) == 12
 
@@ -198,7 +197,7 @@ def test_nobody_in_a_clip(pku_raw: Path, tmp_path: Path) -> None:
 
 
 def test_long_clips_left_out(pku_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convert_module, "LONG", 25)
+    monkeypatch.setattr(blocks, "LONG", 25)
     report = run(pku_raw, tmp_path / "a.h5", clips=ClipRules(long="exclude"))
     assert report.kept == 24
     assert report.excluded[0] == {"name": "A01N01-L#002", "reason": "more than 25 frames"}

@@ -21,12 +21,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from skelkit import blocks
 from skelkit import convert as convert_module
+from skelkit.blocks import Block
 from skelkit.convert import Report, convert
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
 from skelkit.inputs import gather
-from skelkit.journal import Block, Journal
+from skelkit.journal import Journal
 from skelkit.normalise import RECIPES
 from skelkit.readers import ntu
 from skelkit.sequence import SkeletonSequence
@@ -556,11 +558,11 @@ def test_one_conversion_at_a_time(raw: Path, tmp_path: Path, fresh: bool) -> Non
 
 
 def many_files(path: Path) -> None:
-    """400 of them, enough to be stopped midway."""
+    """800 of them, enough to be stopped midway."""
     joints = np.random.default_rng(0).normal(0, 1, (30, 25, 3)).round(6).tolist()
     data = naive.skeleton_text([[(1, pose)] for pose in joints])
     with zipfile.ZipFile(path, "w") as archive:
-        for number in range(400):
+        for number in range(800):
             archive.writestr(f"S001C{number % 3 + 1:03}P001R{number // 3 + 1:03}A001.skeleton", data)
 
 
@@ -581,7 +583,7 @@ def test_ctrl_c_is_one_line(tmp_path: Path, workers: int) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in errors
-    assert re.search(r"\nError: interrupted, \d+ of 400 files done; the same command goes on", errors)
+    assert re.search(r"\nError: interrupted, \d+ of 800 files done; the same command goes on", errors)
     assert not out.exists()
 
 
@@ -601,7 +603,7 @@ def test_killed_midway_and_started_again(tmp_path: Path, workers: int) -> None:
     command += ["-o", str(out), "--json", "--workers"]
     log = tmp_path / "a.h5.part" / "journal"
     deadline = time.monotonic() + 120
-    for blocks in (2, 5, 9):
+    for many in (2, 5, 9):
         # Its own group, to see that no worker outlives the kill.
         process = subprocess.Popen(
             [*command, str(workers)],
@@ -609,7 +611,7 @@ def test_killed_midway_and_started_again(tmp_path: Path, workers: int) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while not (log.exists() and log.read_bytes().count(b"\n") > blocks) and time.monotonic() < deadline:
+        while not (log.exists() and log.read_bytes().count(b"\n") > many) and time.monotonic() < deadline:
             assert process.poll() is None, "finished before it could be killed"
             time.sleep(0.001)
         process.kill()
@@ -622,7 +624,7 @@ def test_killed_midway_and_started_again(tmp_path: Path, workers: int) -> None:
     done = subprocess.run([*command, "1"], capture_output=True, text=True, timeout=60, check=True)
     report = json.loads(done.stdout)
     assert lines > 9
-    assert f"{32 * (lines - 1)}/400" in done.stderr, "took up where it was"
+    assert f"{32 * (lines - 1)}/800" in done.stderr, "took up where it was"
     assert verify(out) == []
     assert report["content_hash"] == run(tmp_path / "raw.zip", tmp_path / "b.h5").content_hash
     assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.h5", "a.report.json"]
@@ -650,7 +652,7 @@ def test_a_file_too_large_for_the_memory(raw: Path, tmp_path: Path, monkeypatch:
             raise MemoryError
         return ntu.read(data, file)
 
-    monkeypatch.setattr(convert_module, "READERS", {"ntu60": greedy})
+    monkeypatch.setattr(blocks, "READERS", {"ntu60": greedy})
     report = run(raw, tmp_path / "a.h5")
     assert report.kept == 39
     assert report.quarantined == [

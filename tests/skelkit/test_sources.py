@@ -85,7 +85,7 @@ def test_a_file_named_alone_is_taken_whatever_its_suffix(tmp_path: Path) -> None
     path = _folder(tmp_path, {"odd.txt": b"x"}) / "odd.txt"
     listing = list_files([path], ".skeleton")
     taken, passed = listing.files, listing.others
-    assert [file.path for file in taken] == [path]
+    assert [file.path for file in taken] == [str(path)]
     assert passed == []
 
 

@@ -1,0 +1,150 @@
+"""What workers do: read some files, cut clips out of them, normalise all, and note what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelkit.clips import DEFAULT_RULES, LONG, ClipRules, cut
+from skelkit.datasets import DATASETS
+from skelkit.errors import InputError
+from skelkit.inputs import Input
+from skelkit.normalise import RECIPES
+from skelkit.readers import READERS, pku
+from skelkit.sequence import SkeletonSequence
+from skelkit.skeleton import JointLayout, load_layout
+
+__all__ = ["BLOCK_BYTES", "BLOCK_FILES", "Block", "Job", "convert_block", "died", "sequence_of"]
+
+BLOCK_FILES, BLOCK_BYTES = 32, 1 << 25
+"""At most so much is converted, and noted, at a time."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What workers need to know besides the files."""
+
+    dataset: str
+    recipe: str
+    clips: ClipRules = DEFAULT_RULES
+
+
+@dataclass
+class Block:
+    """What became of some files; `entries` describe the sequences whose joints and flags are in `rows`."""
+
+    files: int = 0
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    excluded: list[dict[str, str]] = field(default_factory=list)
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+
+    def extend(self, other: Block) -> None:
+        """Add what became of further files."""
+        for part in fields(self):
+            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
+
+    def sequences(self) -> Iterator[SkeletonSequence]:
+        """By name."""
+        return map(sequence_of, self.rows, self.entries)
+
+    def record(self) -> dict[str, Any]:
+        """All but the rows, as a line of the journal."""
+        return {part.name: getattr(self, part.name) for part in fields(self) if part.name != "rows"}
+
+
+def convert_block(items: list[Input], job: Job) -> Block:
+    """Read, cut, and normalise some files. Bad ones are noted, never raised."""
+    layout = load_layout(DATASETS[job.dataset].layout)
+    block = Block(len(items))
+    for item in items:
+        try:
+            recording = READERS[job.dataset](item.file.read(), item.file.where)
+            sequences = _clips(item, recording, job, block) if item.labels else [recording]
+            for sequence in sequences:
+                _normalise(sequence, item, job, layout, block)
+        except InputError as error:
+            block.quarantined.append(error.row())
+        except MemoryError:
+            reason = "takes more memory than there is"
+            block.quarantined.append(InputError(item.file.where, reason).row())
+    return block
+
+
+def _clips(item: Input, recording: SkeletonSequence, job: Job, block: Block) -> list[SkeletonSequence]:
+    """A recording's clips by name; what is wrong with others goes into the block."""
+    assert item.labels is not None
+    labels, problems = pku.read_labels(item.labels.read(), item.labels.where)
+    clips = []
+    for label in labels:
+        try:
+            clips.append(cut(recording, label, job.clips, item.labels.where))
+        except InputError as error:
+            problems.append(error)
+    block.quarantined += [error.row() for error in sorted(problems, key=lambda error: error.line or 0)]
+    if not (clips or problems):
+        block.excluded.append({"name": recording.name, "reason": "no action in its label file"})
+    return sorted(clips, key=lambda clip: clip.name)
+
+
+def _normalise(sequence: SkeletonSequence, item: Input, job: Job, layout: JointLayout, block: Block) -> None:
+    """Into the block: the sequence's entry and rows, or why it is left out."""
+    known = DATASETS[job.dataset]
+    frames = sequence.frames
+    reason = known.why_excluded(sequence.name, sequence.label, sequence.columns)
+    if reason is None and item.labels and job.clips.long == "exclude" and sequence.frames > LONG:
+        reason = f"more than {LONG} frames"
+    if reason is None:
+        try:
+            with np.errstate(all="ignore"):
+                sequence = RECIPES[job.recipe].apply(sequence, layout)
+        except ValueError as error:  # coordinates so large that a difference of two is infinite
+            reason = f"cannot be normalised: {error}"
+            block.quarantined.append({"file": item.file.where, "line": None, "reason": reason})
+            return
+        if not sequence.present.any():
+            if item.labels and job.clips.empty == "keep":
+                sequence = _absent(sequence, frames)
+            else:
+                reason = "nobody in any frame"
+    if reason is not None:
+        block.excluded.append({"name": sequence.name, "reason": reason})
+        return
+    block.entries.append(
+        {
+            "name": sequence.name,
+            "label": sequence.label,
+            "columns": dict(sequence.columns),
+            "shape": sequence.joints.shape,
+            "crc32": sequence.crc32(),
+        }
+    )
+    block.rows.append(sequence.joints.tobytes() + sequence.present.tobytes())
+    if sequence.notes:
+        block.notes.append({"name": sequence.name, "notes": list(sequence.notes)})
+
+
+def _absent(sequence: SkeletonSequence, frames: int) -> SkeletonSequence:
+    """One body that is in none of so many frames."""
+    joints = np.zeros((frames, 1, *sequence.joints.shape[2:]), np.float32)
+    return replace(sequence, joints=joints, present=np.zeros(joints.shape[:2], np.bool_))
+
+
+def died(item: Input) -> Block:
+    """What became of a file that no worker lived through."""
+    reason = "every process that worked on it died, crashed, killed or out of memory"
+    return Block(1, quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
+
+
+def sequence_of(data: bytes, entry: dict[str, Any]) -> SkeletonSequence:
+    """From the bytes of its joints and flags."""
+    frames, bodies, joints, _ = entry["shape"]
+    numbers = frames * bodies * joints * 3
+    coordinates: NDArray[np.float32] = np.frombuffer(data, np.float32, numbers).reshape(entry["shape"])
+    present = np.frombuffer(data, np.bool_, offset=4 * numbers).reshape(frames, bodies)
+    return SkeletonSequence(coordinates, present, entry["name"], entry["label"], entry["columns"])
