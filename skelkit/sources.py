@@ -151,7 +151,8 @@ def _in_folder(folder: str, suffixes: tuple[str, ...], listing: Listing) -> list
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
-        for path in (join(parent, name) for name in names):
+        for name in names:
+            path = join(parent, name)
             try:
                 status = os.stat(path)
             except OSError:

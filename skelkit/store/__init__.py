@@ -1,9 +1,9 @@
 """The store: all sequences of a dataset in one HDF5 file. Only this package imports h5py.
 
-Layout (version 2), default HDF5 library version, no compression:
+Layout (version 3), default HDF5 library version, no compression:
 
-    user block, 512 bytes    format, version, and two SHA-256: of everything after the block, and of all of
-               that but the chunks of /joints and /present; where /rows stands
+    user block, 512 bytes    format, version, and two SHA-256: of the SHA-256 of every 16 MiB after the block,
+               and of everything after it but the chunks of /joints and /present; where /rows stands
     /joints    (R, V, 3) float32, chunks of 128 rows: the sequences one after the other; a sequence of T
                frames and M bodies is T x M rows, frame by frame: a view of shape (T, M, V, 3)
     /present   (R,) uint8, whether the body is there; an absent body's row is zero

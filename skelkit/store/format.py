@@ -13,7 +13,7 @@ from skelkit.skeleton import JointLayout
 __all__ = ["FORMAT", "UNKNOWN", "VERSION", "Header", "Shard"]
 
 FORMAT = "skelkit store"
-VERSION = 2
+VERSION = 3
 UNKNOWN = -1
 
 

@@ -38,11 +38,8 @@ def verify(path: Path | str, *, progress: bool = False) -> list[str]:
 
 def _problems(store: Store, bar: dict[str, Any]) -> list[str]:
     size = store.path.stat().st_size
-    with (
-        store.path.open("rb") as file,
-        tqdm(total=size, unit="B", unit_scale=True, desc="reading", **bar) as read,
-    ):
-        if content_digest(file, read.update) == store.seal.content:
+    with tqdm(total=size, unit="B", unit_scale=True, desc="reading", **bar) as read:
+        if content_digest(store.path, read.update) == store.seal.content:
             return []
     found = []
     for place in tqdm(range(len(store)), unit="sequence", desc="finding the damage", **bar):

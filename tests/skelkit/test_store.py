@@ -172,11 +172,11 @@ def test_a_row_changed_by_another_program_is_found(path: Path, dataset: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("beginning", "version"), [(b"skelkit store\nversion 3\n", 3), (b"skelkit store\nsha", 1)]
+    ("beginning", "version"), [(b"skelkit store\nversion 4\n", 4), (b"skelkit store\nsha", 1)]
 )
 def test_another_version_says_so(path: Path, beginning: bytes, version: int) -> None:
     path.write_bytes(beginning + path.read_bytes()[len(beginning) :])
-    with pytest.raises(StoreError, match=f"its version is {version}, this skelkit reads 2"):
+    with pytest.raises(StoreError, match=f"its version is {version}, this skelkit reads 3"):
         Store(path)
     assert f"version is {version}" in verify(path)[0]
 
