@@ -1,0 +1,69 @@
+"""doctor: what is bad is said with what to do, and decides the exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from skelkit import cli, doctor
+from skelkit.doctor import Finding, examine
+
+
+def states(findings: list[Finding]) -> dict[str, str]:
+    return {finding.what: finding.state for finding in findings}
+
+
+def test_here_all_that_skelkit_needs_is_good(tmp_path: Path) -> None:
+    found = {finding.what: finding for finding in examine(tmp_path)}
+    assert found["numpy"].found == metadata.version("numpy")
+    assert {found[name].state for name in ("Python", "numba", "h5py", "HDF5", "disk")} == {"ok"}
+    assert all(finding.advice for finding in found.values() if finding.state != "ok")
+
+
+def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name in ("torch", "scipy"):
+            raise metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = {finding.what: finding for finding in examine(tmp_path)}
+    assert (found["torch"].state, found["scipy"].state) == ("missing", "bad")
+    assert found["torch"].advice == "pip install 'skelkit[train]'"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert states(examine(tmp_path / "absent"))["disk"] == "bad"
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_ENOUGH_DISK", 1 << 60)
+    assert states(examine(tmp_path))["disk"] == "bad"
+
+
+def test_without_compiled_kernels_it_is_bad_and_ends_with_1(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "skelkit", "doctor", "--json"],
+        env={"NUMBA_DISABLE_JIT": "1", "PATH": "", "PYTHONPATH": str(Path(cli.__file__).parents[2])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    facts = json.loads(done.stdout)
+    assert (done.returncode, facts["good"]) == (1, False)
+    assert {f["what"]: f["state"] for f in facts["findings"]}["kernels"] == "bad"
+
+
+def test_the_command_prints_a_line_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.main, ["doctor"])
+    findings = examine(tmp_path)
+    assert result.exit_code == (1 if "bad" in states(findings).values() else 0)
+    assert all(any(finding.what in line for line in result.stdout.splitlines()) for finding in findings)
+    assert "\x1b" not in result.stdout
