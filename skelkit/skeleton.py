@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from dataclasses import fields as dataclass_fields
 from importlib import resources
 from pathlib import Path
@@ -30,8 +31,8 @@ class JointLayout:
 
     Raises
     ------
-    ValueError : a name is given twice, a joint number lies outside 0..V-1, a bone joins a joint to itself, or
-        a joint is in two mirror pairs
+    ValueError : a name is given twice, a joint number lies outside 0..V-1, a bone joins a joint to itself, a
+        joint is in two mirror pairs or in two body parts, or a body part has no joint
     """
 
     name: str
@@ -46,22 +47,28 @@ class JointLayout:
     """(bottom, top) of the trunk; ``isc`` turns it to +z."""
     shoulders: tuple[int, int]
     """(right, left); ``isc`` turns left-to-right to +x."""
+    parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    """The joints of each body part, by its name; none where a layout names no parts."""
 
     def __post_init__(self) -> None:
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"layout {self.name}: joint names repeat")
         used = [self.centre, *self.spine, *self.shoulders]
-        used += [joint for pair in (*self.bones, *self.mirror) for joint in pair]
+        used += [joint for group in (*self.bones, *self.mirror, *self.parts.values()) for joint in group]
         outside = [joint for joint in used if not 0 <= joint < len(self.joints)]
         if outside:
             raise ValueError(f"layout {self.name}: joint {outside[0]} is outside 0..{len(self.joints) - 1}")
         for child, parent in self.bones:
             if child == parent:
                 raise ValueError(f"layout {self.name}: a bone joins joint {child} to itself")
-        mirrored = [joint for pair in self.mirror for joint in pair]
-        twice = [joint for joint in mirrored if mirrored.count(joint) > 1]
-        if twice:
-            raise ValueError(f"layout {self.name}: joint {twice[0]} is in two mirror pairs")
+        for groups, what in ((self.mirror, "mirror pairs"), (self.parts.values(), "body parts")):
+            grouped = [joint for group in groups for joint in group]
+            twice = [joint for joint in grouped if grouped.count(joint) > 1]
+            if twice:
+                raise ValueError(f"layout {self.name}: joint {twice[0]} is in two {what}")
+        for part, joints in self.parts.items():
+            if not joints:
+                raise ValueError(f"layout {self.name}: the body part {part!r} has no joint")
 
     @property
     def size(self) -> int:
@@ -89,6 +96,7 @@ class JointLayout:
             centre=_joint("centre", fields["centre"]),
             spine=_pairs("spine", [fields["spine"]])[0],
             shoulders=_pairs("shoulders", [fields["shoulders"]])[0],
+            parts=_parts(fields.get("parts", {})),
         )
 
     def mirrored(self) -> NDArray[np.int64]:
@@ -98,11 +106,51 @@ class JointLayout:
             other[left], other[right] = right, left
         return other
 
+    def parents(self) -> NDArray[np.int64]:
+        """(V,) for each joint the next one towards the trunk; itself where the bones end.
+
+        Raises
+        ------
+        ValueError : a joint has two bones towards the trunk
+        """
+        parents = np.arange(self.size)
+        for child, parent in self.bones:
+            if parents[child] != child:
+                raise ValueError(f"layout {self.name}: joint {child} has two bones towards the trunk")
+            parents[child] = parent
+        return parents
+
+    def paths(self) -> NDArray[np.bool_]:
+        """(V, V) whether joint a lies on the way from joint v to the trunk, both ends included.
+
+        Raises
+        ------
+        ValueError : a joint has two bones towards the trunk, or the bones run in a ring
+        """
+        parents = self.parents()
+        paths = np.eye(self.size, dtype=np.bool_)
+        at = np.arange(self.size)
+        for _ in range(self.size):
+            at = parents[at]
+            paths[np.arange(self.size), at] = True
+        ring = np.flatnonzero(parents[at] != at)
+        if len(ring):
+            raise ValueError(f"layout {self.name}: the bones from joint {ring[0]} run in a ring")
+        return paths
+
 
 def _pairs(key: str, rows: Any) -> tuple[tuple[int, int], ...]:
     if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != 2 for row in rows):
         raise ValueError(f"{key}: found {rows!r}, expected pairs of joint numbers")
     return tuple((_joint(key, a), _joint(key, b)) for a, b in rows)
+
+
+def _parts(table: Any) -> dict[str, tuple[int, ...]]:
+    if not isinstance(table, dict) or any(not isinstance(joints, list) for joints in table.values()):
+        raise ValueError(f"parts: found {table!r}, expected lists of joint numbers by name")
+    return {
+        name: tuple(_joint(f"part {name!r}", joint) for joint in joints) for name, joints in table.items()
+    }
 
 
 def _joint(key: str, number: Any) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,20 @@ from torch import Tensor
 
 from skelkit.augment import Transform
 from skelkit.errors import SkelkitError
+from skelkit.skeleton import JointLayout
 from skelkit.store import Store
-from skelkit.views import DrawKey, ViewParameters, identity, make_views
+from skelkit.views import (
+    STREAMS,
+    DrawKey,
+    ViewParameters,
+    check_rows,
+    identity,
+    make_views,
+    sample_frames,
+    to_stream,
+)
 
-__all__ = ["Sequences", "batches", "make_views_torch", "pick_device"]
+__all__ = ["Sequences", "batches", "make_views_torch", "pick_device", "to_stream_torch"]
 
 _ORDER = 2**63
 """The view number of the draws that order an epoch: no view has it."""
@@ -63,6 +74,8 @@ class Sequences:
     """(N,) each."""
     max_bodies: int
     """M of the views."""
+    layout: JointLayout
+    """Of the V joints."""
 
     @classmethod
     def load(cls, store: Store, max_bodies: int, device: torch.device) -> Sequences:
@@ -73,62 +86,121 @@ class Sequences:
             bodies=store.bodies.astype(np.int64),
             label=store.label.astype(np.int64),
             max_bodies=max_bodies,
+            layout=store.layout,
         )
 
     def views(
-        self, places: NDArray[np.int64], transform: Transform, *, seed: int, epoch: int = 0, view: int = 0
+        self,
+        places: NDArray[np.int64],
+        transform: Transform,
+        *,
+        seed: int,
+        epoch: int = 0,
+        view: int = 0,
+        stream: str = "joint",
     ) -> Tensor:
-        """(N, F, M, V, 3) float32 on the device: view number ``view`` of the sequences at ``places`` (N,).
+        """(N, F, M, V, 3) float32 on the device: view number ``view`` of the sequences at ``places`` (N,), as
+        one of `skelkit.views.STREAMS`.
 
         The same for the same seed, epoch, place and view, in whatever batch.
         """
         key = DrawKey(seed, epoch, places, np.full(len(places), view))
-        parameters = transform.draw(key, identity(self.frames[places], self.rows.shape[1]))
+        parameters = transform.draw(key, identity(self.frames[places], self.layout, self.max_bodies))
         offset, bodies = self.offset[places], self.bodies[places]
         if self.rows.device.type != "cpu":
-            return make_views_torch(self.rows, offset, bodies, parameters, max_bodies=self.max_bodies)
+            views = make_views_torch(self.rows, offset, bodies, parameters)
+            return to_stream_torch(views, stream, self.layout)
         threads = torch.get_num_threads()
-        views = make_views(self.rows.numpy(), offset, bodies, parameters, max_bodies=self.max_bodies)
+        made = to_stream(make_views(self.rows.numpy(), offset, bodies, parameters), stream, self.layout)
         if torch.get_num_threads() != threads:  # numba's first loop sets OpenMP's number, which torch shares
             torch.set_num_threads(threads)
-        return torch.from_numpy(views)
+        return torch.from_numpy(made)
 
 
 def make_views_torch(
-    rows: Tensor,
-    offset: NDArray[np.int64],
-    bodies: NDArray[np.int64],
-    parameters: ViewParameters,
-    *,
-    max_bodies: int,
+    rows: Tensor, offset: NDArray[np.int64], bodies: NDArray[np.int64], parameters: ViewParameters
 ) -> Tensor:
-    """`skelkit.views.make_views` on the device where ``rows`` (R, V, 3) lie.
+    """`skelkit.views.make_views` on the device where ``rows`` (R, V, 3) lie, without waiting for it.
 
     Raises
     ------
-    ValueError : the views keep their own lengths, so that they do not stack
+    ValueError : the views keep their own lengths, so that they do not stack; or the rows are not those the
+        views were drawn for
     """
-    if parameters.frames is None:
-        raise ValueError("views of their own lengths do not stack; end the augmentation in a resampling")
-    device = rows.device
+    below, weight = sample_frames(parameters)
+    check_rows(tuple(rows.shape), offset, bodies, parameters)
+    frames, device = below.shape[1], rows.device
+    above = below + (weight > 0)
+    body = np.arange(parameters.bodies)
+    slot = np.minimum(body, bodies[:, None] - 1)
 
-    def column(values: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(values).to(device)[:, None]
+    def taken(frame: NDArray[np.int64]) -> Tensor:
+        row = (offset[:, None] + frame * bodies[:, None])[:, :, None] + slot[:, None]
+        return rows[_send(row, device)]
 
-    length, stored = column(parameters.length), column(bodies)
-    middle = torch.arange(parameters.frames, device=device, dtype=torch.float64) + 0.5
-    position = (middle * length / parameters.frames - 0.5).clamp(min=0)
-    below = position.long()
-    above = torch.minimum(below + 1, length - 1)
-    weight = (position - below).to(rows.dtype)[:, :, None, None, None]
-    body = torch.arange(max_bodies, device=device)
-    slot = torch.minimum(body, stored - 1)[:, None, :]
-    first = column(offset) + column(parameters.start) * stored
+    joints = torch.lerp(taken(below), taken(above), _send(weight, device)[:, :, None, None, None])
+    joints = joints * _send(body < bodies[:, None], device)[:, None, :, None, None]
+    if parameters.bones is not None:
+        joints = _scale_bones(joints, _send(parameters.bones, device), parameters.layout)
+    if parameters.order is not None:
+        order = _send(parameters.order, device)[:, None, None, :, None]
+        joints = joints.gather(3, order.expand(joints.shape))
+    joints = torch.einsum("nvij,nfmvj->nfmvi", _send(parameters.maps, device), joints)
+    if parameters.blur is not None:
+        joints = _blur(joints, _send(parameters.blur, device))
+    if parameters.noise is not None:
+        joints = joints + _send(parameters.noise[:, :frames], device) * _are_there(joints)
+    if parameters.hidden is not None:
+        joints = joints * ~_send(parameters.hidden[:, :frames], device)[:, :, None, None, None]
+    return joints
 
-    def taken(frame: Tensor) -> Tensor:
-        return rows[(first + frame * stored)[:, :, None] + slot]
 
-    joints = torch.lerp(taken(below), taken(above), weight)
-    joints = joints * (body < stored)[:, None, :, None, None]
-    maps = torch.from_numpy(np.ascontiguousarray(parameters.maps)).to(device)
-    return torch.einsum("nvij,nfmvj->nfmvi", maps, joints)
+def to_stream_torch(views: Tensor, stream: str, layout: JointLayout) -> Tensor:
+    """`skelkit.views.to_stream` on the device of the views (N, F, M, V, 3).
+
+    Raises
+    ------
+    ValueError : another stream; for bones, a layout whose joints have no single parent
+    """
+    if stream not in STREAMS:
+        raise ValueError(f"no stream {stream!r}; expected {', '.join(STREAMS)}")
+    if stream == "joint":
+        return views
+    if stream == "bone":
+        return views - views.index_select(3, _send(layout.parents(), views.device))
+    return torch.cat([views[:, 1:] - views[:, :-1], torch.zeros_like(views[:, :1])], dim=1)
+
+
+def _send(values: NDArray[Any], device: torch.device) -> Tensor:
+    """On the device; from pinned memory the copy does not wait for what the device still has to do."""
+    tensor = torch.from_numpy(np.array(values, order="C"))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _are_there(joints: Tensor) -> Tensor:
+    """(N, F, M, 1, 1) whether a body has a coordinate other than zero."""
+    return (joints != 0).any(dim=-1).any(dim=-1)[..., None, None]
+
+
+def _scale_bones(joints: Tensor, factor: Tensor, layout: JointLayout) -> Tensor:
+    """(N, F, M, V, 3) with bones ``factor`` (N, V) times as long: each joint is its root and the bones on the
+    way from there, added up in one product for all joints."""
+    paths, parents = layout.paths(), layout.parents()
+    roots = np.argmax(paths & (parents == np.arange(len(parents))), axis=1)
+    bones = factor[:, None, None, :, None] * to_stream_torch(joints, "bone", layout)
+    way = _send(paths.astype(np.float32), joints.device)
+    return joints.index_select(3, _send(roots, joints.device)) + torch.einsum("va,nfmac->nfmvc", way, bones)
+
+
+def _blur(joints: Tensor, sigma: Tensor) -> Tensor:
+    """(N, F, M, V, 3) blurred over time by ``sigma`` (N,) frames, as `skelkit.effects.blur`."""
+    frame = torch.arange(joints.shape[1], device=joints.device)
+    away = (frame[:, None] - frame).abs()
+    radius = (4 * sigma.double() + 0.5).long()[:, None, None]
+    share = away / sigma.double().clamp(min=1e-9)[:, None, None]
+    weight = torch.exp(-0.5 * share**2) * (away <= radius)
+    there = _are_there(joints)[..., 0, 0]
+    weights = weight.to(joints.dtype)[:, :, :, None] * there[:, None]
+    total = weights.sum(dim=2).clamp(min=1e-9)
+    blurred = torch.einsum("nfgm,ngmvc->nfmvc", weights, joints) / total[..., None, None]
+    return blurred * there[..., None, None]

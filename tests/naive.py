@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import cmath
 import io
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 Joints = NDArray[np.float32]
 
@@ -21,18 +26,19 @@ def crop(joints: Joints, start: int, length: int) -> Joints:
     return joints[start : start + length]
 
 
+def at(values: NDArray[Any], moment: float) -> NDArray[np.float64]:
+    """Between two of (T, ...) values, linearly; the first or last outside."""
+    moment = min(max(moment, 0.0), len(values) - 1.0)
+    below = int(moment)
+    above = below + 1 if below + 1 < len(values) else below
+    mean: NDArray[np.float64] = (1 - (moment - below)) * values[below] + (moment - below) * values[above]
+    return mean
+
+
 def resample(joints: Joints, frames: int) -> Joints:
-    """(T, M, V, 3) to (frames, M, V, 3), each coordinate by itself, half-pixel centres."""
-    length = len(joints)
-    result = np.zeros((frames, *joints.shape[1:]), dtype=np.float64)
-    for f in range(frames):
-        position = (f + 0.5) * length / frames - 0.5
-        if position < 0:
-            position = 0.0
-        below = int(position)
-        above = below + 1 if below + 1 < length else below
-        result[f] = (1 - (position - below)) * joints[below] + (position - below) * joints[above]
-    return result.astype(np.float32)
+    """(T, M, V, 3) to (frames, M, V, 3), half-pixel centres."""
+    shown = [at(joints, (f + 0.5) * len(joints) / frames - 0.5) for f in range(frames)]
+    return np.array(shown, np.float32)
 
 
 def linear(joints: Joints, matrix: NDArray[np.float64]) -> Joints:
@@ -50,6 +56,146 @@ def jitter(joints: Joints, chosen: NDArray[np.bool_], matrix: NDArray[np.float64
         if chosen[v]:
             result[t, m, v] = matrix @ joints[t, m, v]
     return result
+
+
+def mirror(joints: Joints, pairs: Iterable[tuple[int, int]], axis: str) -> Joints:
+    """Left joints to the right and right ones to the left; one coordinate changes its sign."""
+    result = joints.copy()
+    for left, right in pairs:
+        result[:, :, left], result[:, :, right] = joints[:, :, right], joints[:, :, left]
+    if axis != "none":
+        result[..., "xyz".index(axis)] *= -1
+    return result
+
+
+def scale_bones(joints: Joints, bones: Iterable[tuple[int, int]], factor: NDArray[np.float64]) -> Joints:
+    """Each (child, parent) bone times factor[child]: the child moves, and all that hangs on it does too."""
+    parents = dict(bones)
+    result = joints.astype(np.float64)
+    for child, parent in parents.items():
+        shift = (factor[child] - 1) * (joints[:, :, child].astype(np.float64) - joints[:, :, parent])
+        for v in range(joints.shape[2]):
+            at = v
+            while at != child and at in parents:
+                at = parents[at]
+            if at == child:
+                result[:, :, v] += shift
+    return result.astype(np.float32)
+
+
+def blur(joints: Joints, sigma: float) -> Joints:
+    """Frame by frame the mean of the frames up to 4 sigma away in which the body is there, by a Gaussian."""
+    result = np.zeros(joints.shape)
+    radius = int(4 * sigma + 0.5)
+    for m in range(joints.shape[1]):
+        there = [t for t in range(len(joints)) if joints[t, m].any()]
+        for t in there:
+            near = [u for u in there if abs(u - t) <= radius]
+            weights = [math.exp(-((u - t) ** 2) / (2 * sigma**2)) if u != t else 1.0 for u in near]
+            result[t, m] = np.average(joints[near, m], axis=0, weights=weights)
+    return result.astype(np.float32)
+
+
+def add_noise(joints: Joints, noise: Joints) -> Joints:
+    result = joints.copy()
+    for t, m in np.ndindex(*joints.shape[:2]):
+        if joints[t, m].any():
+            result[t, m] += noise[t, m]
+    return result
+
+
+def gaussians(uniforms: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """Box and Muller: a uniform length and direction make two normal numbers."""
+    result = []
+    for one, other in uniforms.reshape(-1, 2).tolist():
+        point = cmath.rect(sigma * math.sqrt(-2 * math.log(1 - one)), 2 * math.pi * other)
+        result += [point.real, point.imag]
+    return np.array(result)
+
+
+def hide(joints: Joints, start: int, length: int) -> Joints:
+    result = joints.copy()
+    result[start : start + length] = 0
+    return result
+
+
+def to_bones(joints: Joints, bones: Iterable[tuple[int, int]]) -> Joints:
+    result = np.zeros_like(joints)
+    for child, parent in bones:
+        result[:, :, child] = joints[:, :, child] - joints[:, :, parent]
+    return result
+
+
+def to_motion(joints: Joints) -> Joints:
+    result = np.zeros_like(joints)
+    for t in range(len(joints) - 1):
+        result[t] = joints[t + 1] - joints[t]
+    return result
+
+
+def view(joints: Joints, values: Mapping[str, Any], layout: Any, noise: Joints | None = None) -> Joints:
+    """A view (F, M, V, 3) made from what `ViewParameters.describe` says, one augmentation after the other."""
+    result = np.array([at(joints, moment) for moment in moments(values, len(joints))], np.float32)
+    for part, drawn in _parts(values):
+        match part.split(" #")[0]:
+            case "shear":
+                result = linear(result, drawn["matrix"])
+            case "rotation":
+                turn = Rotation.from_rotvec(np.radians(drawn["degrees"]) * drawn["axis"])
+                result = linear(result, turn.as_matrix())
+            case "jitter":
+                result = jitter(result, drawn["joints"], drawn["matrix"])
+            case "mirror":
+                result = mirror(result, layout.mirror, str(drawn["axis"]))
+            case "axis":
+                result = linear(result, np.diag([str(drawn["axis"]) != axis for axis in "xyz"]).astype(float))
+            case "parts":
+                masked = [v for name in drawn["names"] for v in layout.parts[name]]
+                assert sorted(masked) == np.flatnonzero(drawn["joints"]).tolist()
+                result[:, :, masked] = 0
+            case "bones":
+                result = scale_bones(result, layout.bones, drawn["factor"])
+            case "blur":
+                result = blur(result, float(drawn["sigma"]))
+            case "noise":
+                if noise is not None:  # the sum of all noises, with the first of them
+                    result = add_noise(result, noise[: len(result)])
+                noise = None
+            case "mask":
+                result = hide(result, int(drawn["start"]), int(drawn["length"]))
+            case other:
+                assert other in ("crop", "centre crop", "speed", "resample", "reverse")
+    return result
+
+
+def moments(values: Mapping[str, Any], frames: int) -> list[float]:
+    """The moment of a sequence, in its own frames, that each frame of a view shows."""
+    shown = np.arange(float(frames))
+    for part, drawn in _parts(values):
+        match part.split(" #")[0]:
+            case "speed":
+                played = int(drawn["frames"])
+                step = -1 if len(shown) > 1 and shown[1] < shown[0] else 1
+                shown = np.array(
+                    [shown[0] + step * ((i + 0.5) * frames / played - 0.5) for i in range(played)]
+                )
+            case "crop" | "centre crop":
+                shown = crop(shown, int(drawn["start"]), int(drawn["length"]))
+            case "reverse":
+                shown = shown[::-1]
+            case "resample":
+                count = int(drawn["frames"])
+                shown = np.array([at(shown, (f + 0.5) * len(shown) / count - 0.5) for f in range(count)])
+    return shown.tolist()
+
+
+def _parts(values: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Each augmentation that took part, and what it drew."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        part, _, key = name.partition(".")
+        found.setdefault(part, {})[key] = np.asarray(value)
+    return list(found.items())
 
 
 Bodies = list[list[tuple[int, list[list[float]]]]]

@@ -20,7 +20,10 @@ __all__ = ["Commands", "example", "json_option", "overwrite_option", "parsed", "
 # a test holds them against the modules they name.
 DATASET_NAMES = ("ntu60", "ntu120", "pku1", "pku2")
 RECIPE_NAMES = ("isc", "ctrgcn", "raw")
-AUGMENTATION_NAMES = ("shear", "jitter", "rotation", "crop", "resample", "isc")
+AUGMENTATION_NAMES = (
+    *("shear", "jitter", "rotation", "mirror", "bones", "parts", "axis"),
+    *("crop", "speed", "resample", "reverse", "noise", "blur", "mask", "isc"),
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

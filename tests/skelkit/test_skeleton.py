@@ -49,6 +49,58 @@ def test_mirroring_twice_is_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
+def test_every_joint_is_in_one_body_part(name: str) -> None:
+    layout = load_layout(name)
+    assert sorted(joint for joints in layout.parts.values() for joint in joints) == list(range(layout.size))
+    assert len(layout.parts) == 5
+    for part, joints in layout.parts.items():
+        sides = {
+            word for joint in joints for word in layout.joints[joint].split() if word in ("left", "right")
+        }
+        assert sides == {part.split()[0]} & {"left", "right"} or part == "head"
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_paths_lead_to_one_root(name: str) -> None:
+    layout = load_layout(name)
+    parents, paths = layout.parents(), layout.paths()
+    assert {(child, int(parents[child])) for child, _ in layout.bones} == set(layout.bones)
+    roots = np.flatnonzero(parents == np.arange(layout.size))
+    assert len(roots) == 1
+    assert paths[:, roots[0]].all()
+    for joint in range(layout.size):
+        way, at = {joint}, joint
+        while parents[at] != at:
+            at = int(parents[at])
+            way.add(at)
+        assert set(np.flatnonzero(paths[joint])) == way
+
+
+@pytest.mark.parametrize(
+    ("bones", "said"),
+    [
+        (((0, 1), (1, 2), (1, 3)), "joint 1 has two bones towards the trunk"),
+        (((0, 1), (1, 2), (2, 1), (3, 0)), "the bones from joint 0 run in a ring"),
+    ],
+)
+def test_bones_that_are_no_tree(bones: tuple[tuple[int, int], ...], said: str) -> None:
+    layout = JointLayout("odd", ("a", "b", "c", "d"), bones, (), 0, (0, 1), (0, 1))
+    with pytest.raises(ValueError, match=f"^layout odd: {said}$"):
+        layout.paths()
+
+
+def test_body_parts_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "robot.toml"
+    path.write_text(OWN + "[parts]\nhands = [2, 3]\n")
+    layout = load_layout(str(path))
+    assert layout.parts == {"hands": (2, 3)}
+    assert JointLayout.from_json(layout.to_json()) == layout
+    assert len({layout, load_layout(str(path))}) == 1
+    path.write_text(OWN)
+    assert load_layout(str(path)).parts == {}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_json_round_trip(name: str) -> None:
     layout = load_layout(name)
     assert JointLayout.from_json(layout.to_json()) == layout
@@ -72,6 +124,12 @@ def test_a_layout_of_ones_own(tmp_path: Path) -> None:
         (OWN.replace("[2, 1]", "[2]"), "not a joint layout"),
         (OWN.replace("spine = [0, 1]", "spine = 3"), "not a joint layout"),
         (OWN + "=", "not a joint layout"),
+        (OWN + "parts = [2, 3]", "parts: found .*, expected lists of joint numbers by name"),
+        (OWN + "[parts]\nhands = 2", "parts: found .*, expected lists of joint numbers by name"),
+        (OWN + "[parts]\nhands = ['left']", "part 'hands': found 'left', expected a joint number"),
+        (OWN + "[parts]\nhands = []", "the body part 'hands' has no joint"),
+        (OWN + "[parts]\nhands = [2, 4]", "joint 4 is outside 0..3"),
+        (OWN + "[parts]\nhands = [2, 3]\nleft = [2]", "joint 2 is in two body parts"),
     ],
 )
 def test_a_wrong_layout_is_told_in_one_line(tmp_path: Path, text: str, said: str) -> None:
