@@ -23,8 +23,9 @@ def augment() -> None:
     "augmentations",
     multiple=True,
     type=click.Choice(AUGMENTATION_NAMES),
-    help="What to show; can be given several times. All if not given.",
+    help="What to show; can be given several times. All that the joint layout allows if not given.",
 )
+@click.option("--compose", is_flag=True, help="Show those given one after the other, as one view.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the draws.")
 @click.option(
     "--epoch", type=click.IntRange(0), default=0, show_default=True, help="Of a training, to replay."
@@ -32,11 +33,16 @@ def augment() -> None:
 @click.option("--view", type=click.IntRange(0, 1), default=0, show_default=True, help="0 query, 1 key.")
 @click.option("-o", "--out", required=True, type=path_type, help="Where to, ending in .html, .gif or .png.")
 @json_option
-@example("skelkit augment preview ntu60.h5 --sample S001C001P001R001A023 -o preview.html")
+@example(
+    "skelkit augment preview ntu60.h5 --sample S001C001P001R001A023 -o preview.html",
+    "skelkit augment preview ntu60.h5 --sample S001C001P001R001A023 --compose \\",
+    "    --augment crop --augment mirror --augment shear -o preview.gif",
+)
 def preview(
     file: Path,
     sample: str,
     augmentations: tuple[str, ...],
+    compose: bool,
     seed: int,
     epoch: int,
     view: int,
@@ -44,9 +50,19 @@ def preview(
     as_json: bool,
 ) -> None:
     """Show a sequence before and after augmentation, moving."""
+    if compose and len(augmentations) < 2:
+        raise click.UsageError("--compose: give --augment at least twice")
+    from skelkit.augment import AUGMENTATIONS, Compose, Transform
     from skelkit.preview import drawn_lines, write_preview
     from skelkit.store import Store
 
+    chosen: dict[str, Transform] = {name: AUGMENTATIONS[name] for name in augmentations}
+    if compose:
+        try:
+            together = Compose(tuple(AUGMENTATIONS[name] for name in augmentations))
+        except ValueError as error:
+            raise click.UsageError(f"--compose: {error}") from None
+        chosen = {" + ".join(augmentations): together}
     with Store(file) as store:
         place = store.place(sample)
         sequence = store.sequence(place)
@@ -54,7 +70,7 @@ def preview(
             sequence,
             store.layout,
             out,
-            augmentations=augmentations or AUGMENTATION_NAMES,
+            augmentations=chosen or None,
             seed=seed,
             epoch=epoch,
             view=view,
@@ -63,7 +79,10 @@ def preview(
             recipe=store.recipe["name"],
         )
     if as_json:
-        click.echo(json.dumps({"out": str(out), "seed": seed, "parameters": drawn}))
+        facts = {
+            kind: {title: one[kind] for title, one in drawn.items()} for kind in ("parameters", "effect")
+        }
+        click.echo(json.dumps({"out": str(out), "seed": seed, **facts}))
         return
     click.echo(f"{out}: {sample}, seed {seed}")
     for line in drawn_lines(drawn):

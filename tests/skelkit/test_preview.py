@@ -7,10 +7,10 @@ import json
 import re
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skelkit.augment import AUGMENTATIONS, augment
-from skelkit.drawing import Panel, set_stage
+from skelkit.augment import AUGMENTATIONS, Compose, Crop, Noise, Resample, Shear, Transform, augment
 from skelkit.errors import SkelkitError
-from skelkit.preview import write_preview
+from skelkit.preview import suitable, write_preview
+from skelkit.preview.stage import Panel, set_stage
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout, load_layout
 
@@ -40,6 +40,10 @@ def walker(
     joints[:, :, skeleton.shoulders[1], up] += np.sin(np.arange(frames) / 4)[:, None] / 3
     joints[..., 0] += np.arange(bodies)[:, None] + 0.5
     return SkeletonSequence(joints.astype(np.float32), np.ones((frames, bodies), np.bool_), name, 0), skeleton
+
+
+def named(*names: str) -> dict[str, Transform]:
+    return {name: AUGMENTATIONS[name] for name in names}
 
 
 def without(sequence: SkeletonSequence, frames: slice, body: int) -> SkeletonSequence:
@@ -81,22 +85,25 @@ def test_page_carries_the_views_to_the_millimetre(tmp_path: Path, layout: str) -
     data = embedded(tmp_path / "a.html")
     assert data["joints"] == list(skeleton.joints)
     assert data["bones"] == [list(bone) for bone in skeleton.bones]
-    assert [panel["title"] for panel in data["panels"]] == ["original", *AUGMENTATIONS]
+    assert [view["title"] for view in data["views"]] == list(AUGMENTATIONS)
     assert "wave" in data["facts"]
     assert data["draws"] == "seed 5, epoch 2, sample 7, view 0"
-    np.testing.assert_allclose(unpacked(data["panels"][0]), sequence.joints, atol=0.00051)
-    for panel in data["panels"][1:]:
-        view, parameters = augment(sequence, AUGMENTATIONS[panel["title"]], seed=5, epoch=2, sample=7)
+    np.testing.assert_allclose(unpacked(data["original"]), sequence.joints, atol=0.00051)
+    for panel in data["views"]:
+        title = panel["title"]
+        view, parameters = augment(sequence, AUGMENTATIONS[title], skeleton, seed=5, sample=7, epoch=2)
         np.testing.assert_allclose(unpacked(panel), view.joints, atol=0.00051)
-        assert panel["present"] == "1" * view.present.size
-        assert (panel["start"], panel["length"]) == (parameters.start[0], parameters.length[0])
+        assert panel["present"] == "".join("01"[int(here)] for here in view.present.ravel())
+        assert panel["backwards"] == (title == "reverse")
+        if title != "speed":
+            assert (panel["start"], panel["length"]) == (parameters.start[0], parameters.length[0])
 
 
 def test_coordinates_beyond_the_range_of_millimetres(tmp_path: Path) -> None:
     sequence, layout = walker("coco17")
     pixels = SkeletonSequence(sequence.joints * 1000, sequence.present, "pixels", -1)
-    write_preview(pixels, layout, tmp_path / "a.html", augmentations=["crop"])
-    panel = embedded(tmp_path / "a.html")["panels"][0]
+    write_preview(pixels, layout, tmp_path / "a.html", augmentations=named("crop"))
+    panel = embedded(tmp_path / "a.html")["original"]
     np.testing.assert_allclose(unpacked(panel), pixels.joints, atol=panel["step"] * 0.51)
 
 
@@ -105,18 +112,64 @@ def test_drawn_parameters_are_returned_as_plain_data(tmp_path: Path) -> None:
     drawn = write_preview(sequence, layout, tmp_path / "a.html", seed=1)
     assert json.loads(json.dumps(drawn)) == drawn
     assert list(drawn) == list(AUGMENTATIONS)
-    assert np.diag(drawn["shear"]["shear.matrix"]).tolist() == [1, 1, 1]
-    assert len(drawn["jitter"]["jitter.joints"]) == 15
-    assert set(drawn["jitter"]["jitter.joints"]) <= set(layout.joints)
-    assert drawn["resample"] == {"resample.frames": 64}
-    groups = {panel["title"]: panel["groups"] for panel in embedded(tmp_path / "a.html")["panels"]}
-    start, length = drawn["crop"]["crop.start"], drawn["crop"]["crop.length"]
+    assert np.diag(drawn["shear"]["parameters"]["shear.matrix"]).tolist() == [1, 1, 1]
+    assert len(drawn["jitter"]["parameters"]["jitter.joints"]) == 15
+    assert set(drawn["jitter"]["parameters"]["jitter.joints"]) <= set(layout.joints)
+    assert drawn["resample"]["parameters"] == {"resample.frames": 64}
+    views = {view["title"]: view for view in embedded(tmp_path / "a.html")["views"]}
+    groups = {title: view["groups"] for title, view in views.items()}
+    start, length = drawn["crop"]["parameters"].values()
     window = groups["crop"][0]["rows"][0]["text"]
-    assert window == f"frames {start} to {start + length - 1} of 90, counted from 0"
+    assert window == f"frames {start} to {start + length - 1}, {length} in all"
     jittered = next(row["joints"] for row in groups["jitter"][0]["rows"] if "joints" in row)
-    assert [layout.joints[v] for v in jittered] == drawn["jitter"]["jitter.joints"]
+    assert [layout.joints[v] for v in jittered] == drawn["jitter"]["parameters"]["jitter.joints"]
+    assert views["jitter"]["marked"] == jittered
     assert "\u00b0" in groups["rotation"][0]["rows"][0]["text"]
+    factors = next(row["numbers"] for row in groups["bones"][0]["rows"] if "numbers" in row)
+    np.testing.assert_allclose(factors, drawn["bones"]["parameters"]["bones.factor"], atol=1e-4)
+    assert views["bones"]["marked"] == []
     assert len(groups["isc"]) == 3
+
+
+def test_every_augmentation_is_explained(tmp_path: Path) -> None:
+    sequence, layout = walker()
+    write_preview(sequence, layout, tmp_path / "a.html")
+    views = {view["title"]: view for view in embedded(tmp_path / "a.html")["views"]}
+    isc = views.pop("isc")
+    assert isc["ranges"].startswith(
+        "Crop(low=0.1, high=1.0, shortest=64), then Resample(frames=64), then one of"
+    )
+    for view in views.values():
+        assert re.fullmatch(r"[A-Z][^`]+\.", view["about"])
+        assert view["ranges"] == repr(AUGMENTATIONS[view["title"]])
+
+
+def test_own_transforms_under_own_titles(tmp_path: Path) -> None:
+    sequence, layout = walker()
+    gentle = {"a little": Shear(0.1), "both": Compose((Shear(0.1), Noise(0.01)))}
+    drawn = write_preview(sequence, layout, tmp_path / "a.html", augmentations=gentle)
+    assert np.abs(np.array(drawn["a little"]["parameters"]["shear.matrix"]) - np.eye(3)).max() <= 0.1
+    assert list(drawn["both"]["parameters"]) == ["shear.matrix", "noise.sigma"]
+    assert embedded(tmp_path / "a.html")["views"][0]["ranges"] == "Shear(strength=0.1)"
+
+
+def test_layout_without_parts_or_pairs(tmp_path: Path) -> None:
+    sequence, layout = walker()
+    bare = replace(layout, parts={})
+    assert list(suitable(layout)) == list(AUGMENTATIONS)
+    assert set(suitable(bare)) == set(AUGMENTATIONS) - {"parts"}
+    assert "parts" not in write_preview(sequence, bare, tmp_path / "a.html")
+    with pytest.raises(SkelkitError, match=r"^parts: .*ntu25") as caught:
+        write_preview(sequence, bare, tmp_path / "b.html", augmentations=named("parts"))
+    assert "\n" not in str(caught.value)
+
+
+def test_augmentations_that_do_not_go_together(tmp_path: Path) -> None:
+    sequence, layout = walker()
+    wrong = {"late crop": Compose((Resample(8), Crop()))}
+    with pytest.raises(SkelkitError, match=r"^late crop: crop must come before resample$"):
+        write_preview(sequence, layout, tmp_path / "a.html", augmentations=wrong)
+    assert not list(tmp_path.iterdir())
 
 
 def test_hostile_names_stay_data(tmp_path: Path) -> None:
@@ -127,35 +180,37 @@ def test_hostile_names_stay_data(tmp_path: Path) -> None:
     assert embedded(tmp_path / "a.html")["name"] == HOSTILE
     for form in ("gif", "png"):
         write_preview(
-            sequence, layout, tmp_path / f"a.{form}", class_name="\u6325\u624b", augmentations=["crop"]
+            sequence, layout, tmp_path / f"a.{form}", class_name="\u6325\u624b", augmentations=named("crop")
         )
 
 
 def test_absent_bodies(tmp_path: Path) -> None:
     sequence, layout = walker(bodies=3)
     sequence = without(without(without(sequence, slice(0, 5), 0), slice(0, 20), 1), slice(None), 2)
-    write_preview(sequence, layout, tmp_path / "a.html", augmentations=["crop"])
-    original = embedded(tmp_path / "a.html")["panels"][0]
+    write_preview(sequence, layout, tmp_path / "a.html", augmentations=named("crop"))
+    original = embedded(tmp_path / "a.html")["original"]
     assert original["bodies"] == 2
     assert original["present"] == "00" * 5 + "10" * 15 + "11" * 20
     for form in ("gif", "png"):
-        write_preview(sequence, layout, tmp_path / f"a.{form}", augmentations=["crop", "isc"])
+        write_preview(sequence, layout, tmp_path / f"a.{form}", augmentations=named("crop", "isc"))
 
 
 def test_nobody_at_all(tmp_path: Path) -> None:
     sequence, layout = walker()
     sequence = without(sequence, slice(None), 0)
     for form in ("html", "gif", "png"):
-        write_preview(sequence, layout, tmp_path / f"a.{form}", augmentations=["shear", "resample"])
-    assert set(embedded(tmp_path / "a.html")["panels"][0]["present"]) == {"0"}
+        write_preview(sequence, layout, tmp_path / f"a.{form}", augmentations=named("shear", "resample"))
+    assert set(embedded(tmp_path / "a.html")["original"]["present"]) == {"0"}
 
 
 def test_one_frame(tmp_path: Path) -> None:
     sequence, layout = walker(frames=1)
     for form in ("html", "gif", "png"):
         write_preview(sequence, layout, tmp_path / f"a.{form}")
-    panels = embedded(tmp_path / "a.html")["panels"]
-    assert [panel["frames"] for panel in panels] == [1, 1, 1, 1, 1, 64, 64]
+    views = {view["title"]: view for view in embedded(tmp_path / "a.html")["views"]}
+    made = {title: view["frames"] for title, view in views.items() if title != "speed"}
+    assert made == {title: 64 if title in ("resample", "isc") else 1 for title in made}
+    assert all(len(view["moments"]) == view["frames"] for view in views.values())
 
 
 @pytest.mark.parametrize(("up", "sign"), [(0, 1), (1, 1), (1, -1), (2, 1)])
@@ -175,14 +230,45 @@ def test_two_bodies_stand_side_by_side() -> None:
     assert abs(second[0] - first[0]) > 40
 
 
-def _panels(sequence: SkeletonSequence) -> list[Any]:
-    marked = np.zeros(sequence.joints.shape[2], np.bool_)
-    return [Panel("original", sequence.joints, sequence.present, 0, sequence.frames, marked, ())]
+def _panel(sequence: SkeletonSequence, title: str = "original", **other: Any) -> Panel:
+    frames, joints = sequence.frames, sequence.joints.shape[2]
+    values = {"start": 0, "length": frames, "backwards": False, "own_clock": False, **other}
+    unmarked = np.zeros(joints, np.bool_)
+    return Panel(title, sequence.joints, sequence.present, marked=unmarked, notes=(), **values)
+
+
+def _panels(sequence: SkeletonSequence) -> list[Panel]:
+    return [_panel(sequence)]
+
+
+@pytest.mark.parametrize("factor", [0.5, 1, 2, 5])
+def test_bodies_stay_within_their_panel(factor: float) -> None:
+    sequence, layout = walker(bodies=2)
+    larger = replace(sequence, joints=sequence.joints * np.float32(factor))
+    stage = set_stage(sequence, [_panel(sequence), _panel(larger)], layout)
+    for number, size in ((0, (300, 100)), (1, (300, 100)), (1, (100, 300))):
+        one = (sequence, larger)[number]
+        at = stage.pixels(one.joints.astype(float), number, size)[..., :2]
+        assert (at >= 0).all()
+        assert (at <= size).all()
+    assert stage.scale(1, (100, 100)) <= stage.scale(0, (100, 100))
+
+
+def test_frame_shown_at_a_time() -> None:
+    sequence, _ = walker(frames=10)
+    window = _panel(sequence, start=20, length=5)
+    assert [window.frame_at(time) for time in (19.9, 20, 20.6, 24.9, 25)] == [None, 0, 1, 9, None]
+    backwards = _panel(sequence, start=20, length=5, backwards=True)
+    assert [backwards.frame_at(time) for time in (20, 24.9)] == [9, 0]
+    own = _panel(sequence, start=20, length=5, own_clock=True)
+    assert [own.frame_at(time) for time in (0, 9.5, 10)] == [0, 9, None]
+    for panel in (window, backwards):
+        assert [panel.frame_at(panel.moment(frame)) for frame in range(10)] == list(range(10))
 
 
 def test_gif_moves(tmp_path: Path) -> None:
     sequence, layout = walker(frames=60)
-    write_preview(sequence, layout, tmp_path / "a.gif", augmentations=["shear", "crop"], fps=30)
+    write_preview(sequence, layout, tmp_path / "a.gif", augmentations=named("shear", "crop"), fps=30)
     with Image.open(tmp_path / "a.gif") as image:
         assert getattr(image, "n_frames", 1) == 30
         assert image.info["duration"] == 70
@@ -195,7 +281,7 @@ def test_gif_moves(tmp_path: Path) -> None:
 
 def test_long_gif_stays_small(tmp_path: Path) -> None:
     sequence, layout = walker(frames=1000)
-    write_preview(sequence, layout, tmp_path / "a.gif", augmentations=["resample"])
+    write_preview(sequence, layout, tmp_path / "a.gif", augmentations=named("resample"))
     with Image.open(tmp_path / "a.gif") as image:
         assert 60 < getattr(image, "n_frames", 1) <= 120
     assert (tmp_path / "a.gif").stat().st_size < 3_000_000
@@ -206,18 +292,33 @@ def test_png_shows_every_row(tmp_path: Path) -> None:
     write_preview(sequence, layout, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
-    rows = np.array_split(pixels[66:-8], 1 + len(AUGMENTATIONS))
+    lines = np.flatnonzero((pixels[:, 18:-18] == (0xDF, 0xE4, 0xEA)).all(axis=(1, 2)))
+    rows = np.split(pixels, lines)[1:]
+    assert len(rows) == 1 + len(AUGMENTATIONS)
     for row in rows:
-        figures = row[:, 230:]
+        figures = row[:, 250:]
         assert (np.ptp(figures, axis=2) > 60).sum() > 200
     assert (pixels[0] == 255).all()
+
+
+def test_long_captions_wrap(tmp_path: Path) -> None:
+    sequence, layout = walker(name="S001" + "C001" * 60)
+    long = replace(layout, joints=tuple("a joint of a long name " * 3 + str(v) for v in range(layout.size)))
+    for form in ("png", "gif"):
+        for name, shown in (("short", layout), ("long", long)):
+            write_preview(sequence, shown, tmp_path / f"{name}.{form}", augmentations=named("jitter"))
+        with Image.open(tmp_path / f"short.{form}") as a, Image.open(tmp_path / f"long.{form}") as b:
+            assert b.height > a.height + 200
+            assert b.width == a.width
+            edge = np.asarray(b.convert("RGB"))[:, -8:]
+            assert (edge[:60] == 255).all()
 
 
 def test_same_arguments_same_bytes(tmp_path: Path) -> None:
     sequence, layout = walker()
     for form in ("html", "gif", "png"):
         for name in ("a", "b"):
-            write_preview(sequence, layout, tmp_path / f"{name}.{form}", augmentations=["isc"], seed=2)
+            write_preview(sequence, layout, tmp_path / f"{name}.{form}", augmentations=named("isc"), seed=2)
         assert (tmp_path / f"a.{form}").read_bytes() == (tmp_path / f"b.{form}").read_bytes()
 
 
@@ -227,12 +328,7 @@ def test_same_arguments_same_bytes(tmp_path: Path) -> None:
         ("a.mp4", {}, r"a\.mp4: a preview is written as \.html, \.gif, \.png, not '\.mp4'"),
         ("a", {}, "without suffix"),
         ("missing/a.html", {}, "the folder .*missing does not exist"),
-        (
-            "a.html",
-            {"augmentations": ["shear", "wobble"]},
-            "no augmentation 'wobble'; expected shear, jitter,",
-        ),
-        ("a.html", {"augmentations": []}, "no augmentation named"),
+        ("a.html", {"augmentations": {}}, "no augmentation named"),
         ("folder.html", {}, "cannot write the preview: Is a directory"),
     ],
 )
@@ -271,7 +367,7 @@ def test_failure_half_way_keeps_the_earlier_file(
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(SkelkitError, match="No space left on device"):
-        write_preview(sequence, layout, path, augmentations=["crop"])
+        write_preview(sequence, layout, path, augmentations=named("crop"))
     assert path.read_text() == "earlier"
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
@@ -303,7 +399,7 @@ def _opened(page: Path, moment: str, profile: Path) -> tuple[dict[str, str], str
 def test_page_opens_at_a_moment(tmp_path: Path) -> None:
     sequence, layout = walker(frames=90, bodies=2, name=HOSTILE)
     drawn = write_preview(sequence, layout, tmp_path / "a.html", class_name=HOSTILE)
-    start, length = drawn["crop"]["crop.start"], drawn["crop"]["crop.length"]
+    start, length = drawn["crop"]["parameters"].values()
     for frame, shown in ((start + length - 1, length - 1), (start + length, -1)):
         moment = f"#augmentation=crop&frame={frame}"
         state, log = _opened(tmp_path / "a.html", moment, tmp_path / f"profile{frame}")
@@ -320,7 +416,8 @@ class Driver:
     def __init__(self, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}/session"
         options = {"binary": _found(CHROMIUM), "args": [*SWITCHES, "--window-size=1280,900"]}
-        wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
+        logs = {"browser": "ALL", "performance": "ALL"}
+        wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": logs}}
         self.address += "/" + self.call("POST", "", {"capabilities": wanted})["sessionId"]
 
     def call(self, method: str, path: str, body: object = None) -> Any:
@@ -344,17 +441,54 @@ class Driver:
         press = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": press}]})
 
-    def drag(self, x: int, y: int, by: int) -> None:
+    def drag(self, x: int, y: int, by: int, pointer: str = "mouse") -> None:
         moves = [
             {"type": "pointerMove", "x": x, "y": y},
             {"type": "pointerDown", "button": 0},
             {"type": "pointerMove", "x": x + by, "y": y, "duration": 100},
             {"type": "pointerUp", "button": 0},
         ]
-        self.call("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": moves}]})
+        kind = {"type": "pointer", "id": pointer, "parameters": {"pointerType": pointer}, "actions": moves}
+        self.call("POST", "/actions", {"actions": [kind]})
+
+    def pinch(self, x: int, y: int, apart: int, by: int) -> None:
+        """Two fingers, each ``apart`` from the middle, moved outwards."""
+
+        def finger(name: str, sign: int) -> dict[str, Any]:
+            moves = [
+                {"type": "pointerMove", "x": x + sign * apart, "y": y},
+                {"type": "pointerDown", "button": 0},
+                {"type": "pointerMove", "x": x + sign * (apart + by), "y": y, "duration": 100},
+                {"type": "pointerUp", "button": 0},
+            ]
+            return {"type": "pointer", "id": name, "parameters": {"pointerType": "touch"}, "actions": moves}
+
+        self.call("POST", "/actions", {"actions": [finger("left", -1), finger("right", 1)]})
 
     def click(self, text: str) -> None:
         self.run(f"[...document.querySelectorAll('button')].find((b) => b.textContent === '{text}').click()")
+
+    def text(self, element: str) -> str:
+        return str(self.run(f"return document.getElementById('{element}').innerText"))
+
+    def open(self, page: Path) -> None:
+        self.call("POST", "/url", {"url": page.as_uri()})
+
+    def finish(self, page: Path) -> None:
+        """Nothing went wrong, and the page asked nobody for anything."""
+        assert self.state()["errors"] == "0"
+        assert self.call("POST", "/se/log", {"type": "browser"}) == []
+        events = [
+            json.loads(line["message"])["message"]
+            for line in self.call("POST", "/se/log", {"type": "performance"})
+        ]
+        asked = [
+            event["params"]["request"]["url"]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
+        assert page.as_uri() in asked
+        assert {url for url in asked if not url.startswith("data:,")} == {page.as_uri()}
 
 
 @pytest.fixture
@@ -378,13 +512,11 @@ def driver() -> Iterator[Driver]:
 def test_page_in_use(tmp_path: Path, driver: Driver) -> None:
     sequence, layout = walker(frames=300)
     write_preview(sequence, layout, tmp_path / "a.html")
-    driver.call("POST", "/url", {"url": (tmp_path / "a.html").as_uri()})
+    driver.open(tmp_path / "a.html")
     state = driver.state()
     assert (state["augmentation"], state["playing"], state["errors"]) == ("shear", "true", "0")
 
-    time.sleep(0.4)
-    later = driver.state()
-    assert 5 <= int(later["frame"]) - int(state["frame"]) <= 60
+    assert any(driver.state()["frame"] != state["frame"] for _ in range(100))
 
     driver.keys(" ")
     still = driver.state()
@@ -414,5 +546,94 @@ def test_page_in_use(tmp_path: Path, driver: Driver) -> None:
     driver.state()
     assert driver.run(pictures)[0] != front[0]
 
-    assert driver.state()["errors"] == "0"
-    assert driver.call("POST", "/se/log", {"type": "browser"}) == []
+    driver.drag(300, 300, 120, "touch")
+    assert driver.state()["look"] != still["look"]
+    driver.keys("r")
+    driver.pinch(300, 300, 40, 40)
+    look = driver.state()["look"].split()
+    assert look[:2] == still["look"].split()[:2]
+    assert float(look[2]) == pytest.approx(2, abs=0.1)
+    driver.finish(tmp_path / "a.html")
+
+
+def test_page_tells_what_is_done(tmp_path: Path, driver: Driver) -> None:
+    sequence, layout = walker(frames=90, bodies=2)
+    drawn = write_preview(sequence, layout, tmp_path / "a.html", seed=4, epoch=2)
+    driver.open(tmp_path / "a.html")
+    driver.keys(" ")
+    for title, one in drawn.items():
+        driver.click(title)
+        assert driver.state()["augmentation"] == title
+        effect = one["effect"]
+        bones, moved = driver.text("bones"), driver.text("moved")
+        assert (f"{100 * effect['bone_change']:.1f} %" in bones) == (effect["bone_change"] >= 0.0005)
+        assert moved == (f"{effect['moved']:.3f} m" if effect["farthest"] >= 0.0005 else "none")
+        assert "seed 4, epoch 2, sample 0, view 0" in driver.text("parameters")
+        assert driver.run("return document.documentElement.scrollWidth <= innerWidth")
+        parts = {name.split(".")[0] for name in one["parameters"]}
+        assert {part for part in parts if part in driver.text("parameters")} == parts
+    driver.click("bones")
+    assert driver.run("return document.querySelectorAll('#bones .bar').length") == 8
+
+    driver.click("jitter")
+    box = driver.run(
+        "const b = document.getElementById('curve').getBoundingClientRect();"
+        "scrollTo(0, b.top); const c = document.getElementById('curve').getBoundingClientRect();"
+        "return [c.left, c.top, c.width, c.height]"
+    )
+    driver.drag(int(box[0] + 0.505 * box[2]), int(box[1] + box[3] / 2), 0)
+    frame = int(driver.state()["viewFrame"])
+    assert frame == 45
+    data = {view["title"]: view for view in embedded(tmp_path / "a.html")["views"]}
+    assert driver.text("now-largest") == f"largest {data['jitter']['effect']['farthestFrames'][frame]:.3f} m"
+    driver.finish(tmp_path / "a.html")
+
+
+def test_page_at_own_clocks(tmp_path: Path, driver: Driver) -> None:
+    sequence, layout = walker(frames=40)
+    write_preview(sequence, layout, tmp_path / "a.html", augmentations=named("crop", "reverse", "resample"))
+    driver.open(tmp_path / "a.html")
+    driver.keys(" ")
+    shown = "return document.getElementById('right').toDataURL()"
+
+    driver.keys("2\ue011")  # reverse, home
+    state = driver.state()
+    assert (state["own"], state["frame"], state["viewFrame"]) == ("true", "0", "0")
+    driver.keys("c")
+    state = driver.state()
+    assert (state["own"], state["frame"], state["viewFrame"]) == ("false", "0", "39")
+
+    driver.keys(".\ue010")  # resample, end
+    state = driver.state()
+    assert (state["augmentation"], state["frame"], state["viewFrame"]) == ("resample", "39", "63")
+    plain = driver.run(shown)
+    driver.keys("c\ue010")
+    state = driver.state()
+    assert (state["frame"], state["viewFrame"]) == ("-1", "63")
+    assert driver.text("left-frame") == "over"
+
+    driver.keys("c\ue010o")
+    driver.state()
+    assert driver.run(shown) == plain  # a body that is where it was covers the original behind it
+    driver.keys("r,")
+    assert driver.state()["augmentation"] == "reverse"
+    driver.finish(tmp_path / "a.html")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_overflows(tmp_path: Path, driver: Driver, width: int) -> None:
+    sequence, layout = walker(bodies=2, name="a_long_name_without_any_blank_in_it_" * 4)
+    write_preview(sequence, layout, tmp_path / "a.html", class_name="W" * 200)
+    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 700}
+    driver.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": screen})
+    driver.open(tmp_path / "a.html")
+    for title in AUGMENTATIONS:
+        driver.click(title)
+        driver.state()
+        assert driver.run("return Math.max(innerWidth, document.documentElement.scrollWidth)") == width
+        small = (
+            "return [...document.querySelectorAll('button, select')].map((b) => b.getBoundingClientRect())"
+        )
+        small += ".filter((b) => b.width && (b.width < 34 || b.height < 34)).length"
+        assert driver.run(small) == 0
+    driver.finish(tmp_path / "a.html")
