@@ -1,7 +1,8 @@
 """Checkpoints of a run: atomic, checksummed, and enough to rebuild the model by themselves.
 
-A checkpoint ``checkpoint-EPOCH.pt`` holds tensors and plain data only, so that it loads with
-``weights_only=True``; its SHA-256 lies beside it. The last two are kept.
+A checkpoint ``checkpoint-EPOCHS.pt``, or ``checkpoint-EPOCHS_BATCHES.pt`` within an epoch, holds tensors
+and plain data only, so that it loads with ``weights_only=True``; its SHA-256 lies beside it. The last two are
+kept.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ from skelkit_train.config import PretrainConfig, resolve
 from skelkit_train.contrast import ContrastiveModel
 from skelkit_train.encoders import ENCODERS
 
-__all__ = ["Checkpoint", "DataFacts", "build_encoder", "build_model", "load_latest", "save"]
+__all__ = [
+    "Checkpoint",
+    "DataFacts",
+    "build_encoder",
+    "build_model",
+    "checkpoints",
+    "load_latest",
+    "save",
+]
 
 _KEPT = 2
 
@@ -43,6 +52,7 @@ class DataFacts:
     bodies: int
     """M of the views."""
     content_hash: str
+    """Empty where it is not known, as of published weights: any store of this layout and recipe will do."""
 
     @classmethod
     def of(cls, store: Store, bodies: int) -> DataFacts:
@@ -102,7 +112,7 @@ def _first_other(steps: list[dict[str, Any]], others: list[dict[str, Any]]) -> s
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after ``epoch`` epochs."""
+    """A run after ``epoch`` epochs and, where one was begun, some batches of the next."""
 
     config: PretrainConfig
     data: DataFacts
@@ -113,6 +123,14 @@ class Checkpoint:
     scheduler: Mapping[str, Any]
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Of the last epoch."""
+    begun: Mapping[str, Any] = field(default_factory=dict)
+    """The epoch that was begun, as `skelkit_train.metrics.Totals.state` gives it; empty between epochs."""
+
+    @property
+    def file_name(self) -> str:
+        """The names of a run's checkpoints sort by their age."""
+        batches = f"_{self.begun['batches']:06d}" if self.begun else ""
+        return f"checkpoint-{self.epoch:06d}{batches}.pt"
 
     def restore_model(self, device: torch.device) -> ContrastiveModel:
         """The model with its weights."""
@@ -160,7 +178,7 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
     ------
     SkelkitError : the disk refuses
     """
-    path = run / f"checkpoint-{checkpoint.epoch:06d}.pt"
+    path = run / checkpoint.file_name
     content = {
         "config": asdict(checkpoint.config),
         "data": asdict(checkpoint.data),
@@ -170,6 +188,7 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
         "optimizer": dict(checkpoint.optimizer),
         "scheduler": dict(checkpoint.scheduler),
         "metrics": dict(checkpoint.metrics),
+        "begun": dict(checkpoint.begun),
     }
     with replacing(path, "the checkpoint") as temporary:
         try:
@@ -178,10 +197,15 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
             raise OSError(str(error)) from None
         with replacing(_digest_file(path), "the checkpoint's checksum") as checksum:
             checksum.write_text(_digest(temporary), encoding="ascii")
-    for old in sorted(run.glob("checkpoint-*.pt"))[:-_KEPT]:
+    for old in checkpoints(run)[:-_KEPT]:
         old.unlink()
         _digest_file(old).unlink(missing_ok=True)
     return path
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """A run's checkpoints, the oldest first."""
+    return sorted(run.glob("checkpoint-*.pt"))
 
 
 def load_latest(run: Path) -> Checkpoint:
@@ -191,7 +215,7 @@ def load_latest(run: Path) -> Checkpoint:
     ------
     SkelkitError : the run has none
     """
-    for path in sorted(run.glob("checkpoint-*.pt"), reverse=True):
+    for path in reversed(checkpoints(run)):
         try:
             return _load(path)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:

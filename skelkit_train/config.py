@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from skelkit.augment import Compose, Crop, JointJitter, OneOf, Resample, Rotation, Shear, Transform
 from skelkit.errors import InputError, SkelkitError
@@ -25,7 +25,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("frames", "gru_hidden", "gru_layers", "embedding", "queue"), (1, math.inf)),
     **dict.fromkeys(("batch_size", "epochs", "checkpoint_every"), (1, math.inf)),
     **dict.fromkeys(("bodies", "learning_rate", "weight_decay"), (0, math.inf)),
-    **dict.fromkeys(("momentum", "hcn_dropout"), (0, 1)),
+    **dict.fromkeys(("checkpoint_minutes", "validate_every"), (0, math.inf)),
+    **dict.fromkeys(("momentum", "hcn_dropout", "validate_share"), (0, 1)),
     # Dropout is seeded by 64 bits: the seed, then the step.
     "seed": (0, 2**32 - 1),
 }
@@ -36,67 +37,73 @@ class PretrainConfig:
     """Everything that decides what a pretraining computes. Source of the defaults: arXiv 2108.03656,
     section 4.2, and its published code.
 
+    A field's text is what `to_toml` writes beside its value.
+
     Raises
     ------
     SkelkitError : a value makes no sense
     """
 
-    # What is contrasted: seq, graph or image alone (intra-skeleton), or several joined by + (inter-skeleton).
-    representations: str = "seq+graph"
-    # The training part of this protocol of the store is pretrained on.
-    protocol: str = "xsub"
+    representations: Annotated[
+        str, "seq, graph or image alone (intra-skeleton contrast), or several joined by + (inter-skeleton)"
+    ] = "seq+graph"
+    protocol: Annotated[str, "the training part of this protocol of the store is pretrained on"] = "xsub"
 
-    # Frames of a view, after resampling.
-    frames: int = 64
-    # Bodies of a view: more are left out, missing ones are zero. 0: as many as the store has, up to 2.
-    bodies: int = 0
-    # Temporal crop: share of the sequence ~ U[crop_low, crop_high] ...
-    crop_low: float = 0.1
-    crop_high: float = 1.0
-    # ... but at least so many frames, where the sequence has them.
-    crop_shortest: int = 64
-    # One of these is drawn for each view; joined by +, "" for none: shear, jitter, rotation.
-    spatial: str = "shear+jitter"
-    # Shear: off-diagonal elements ~ U[-strength, strength].
-    shear_strength: float = 1.0
-    # Joint jitter: share of the joints, and matrix elements ~ U[-strength, strength].
-    jitter_share: float = 0.6
-    jitter_strength: float = 1.0
-    # Rotation: angle ~ U[-degrees, degrees] about an axis drawn from the sphere.
-    rotation_degrees: float = 30.0
+    frames: Annotated[int, "frames of a view, after resampling"] = 64
+    bodies: Annotated[
+        int, "bodies of a view: others are left out, missing ones zero; 0: as many as the store has, up to 2"
+    ] = 0
+    crop_low: Annotated[
+        float, "temporal crop: shortest share of the sequence; shares are ~ U[crop_low, crop_high]"
+    ] = 0.1
+    crop_high: Annotated[float, "temporal crop: longest share"] = 1.0
+    crop_shortest: Annotated[int, "temporal crop: at least so many frames, where the sequence has them"] = 64
+    spatial: Annotated[
+        str, 'one of these is drawn for each view: shear, jitter, rotation, joined by +; "" for none'
+    ] = "shear+jitter"
+    shear_strength: Annotated[float, "shear: off-diagonal elements ~ U[-strength, strength]"] = 1.0
+    jitter_share: Annotated[
+        float, "joint jitter: share of the joints that become zero, or are mapped by one 3x3 matrix"
+    ] = 0.6
+    jitter_strength: Annotated[float, "joint jitter: elements of that matrix ~ U[-strength, strength]"] = 1.0
+    rotation_degrees: Annotated[
+        float, "rotation: angle ~ U[-degrees, degrees] about an axis drawn from the sphere"
+    ] = 30.0
 
-    # seq: GRU units in each direction, layers, and forward (as the published weights) or bidirectional.
-    gru_hidden: int = 1024
-    gru_layers: int = 3
-    gru_direction: str = "forward"
-    # graph: channels of every A-GCN block; where they change, the frames are halved.
-    agcn_widths: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
-    # image: HCN channels, and dropout.
-    hcn_channels: int = 64
-    hcn_dropout: float = 0.5
+    gru_hidden: Annotated[int, "seq: units of each of a layer's two GRUs"] = 1024
+    gru_layers: Annotated[int, "seq: pairs of GRUs, one upon the other"] = 3
+    gru_direction: Annotated[
+        str, "seq: how the second GRU of a pair reads: forward (as the published weights) or bidirectional"
+    ] = "forward"
+    agcn_widths: Annotated[
+        tuple[int, ...], "graph: channels of every A-GCN block; where they change, the frames are halved"
+    ] = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
+    hcn_channels: Annotated[int, "image: channels of HCN's first layer; all others follow from it"] = 64
+    hcn_dropout: Annotated[float, "image: share of the channels that is dropped in training"] = 0.5
 
-    # Length of the embeddings that are contrasted.
-    embedding: int = 128
-    # Negative keys kept of each representation.
-    queue: int = 16384
-    # How much of a key encoder stays at each step.
-    momentum: float = 0.999
-    # Logits are divided by it.
-    temperature: float = 0.07
+    embedding: Annotated[int, "length of the embeddings that are contrasted"] = 128
+    queue: Annotated[int, "negative keys kept of each representation"] = 16384
+    momentum: Annotated[float, "how much of a key encoder stays at each step"] = 0.999
+    temperature: Annotated[float, "logits are divided by it"] = 0.07
 
-    # sgd (momentum 0.9) or adamw.
-    optimizer: str = "sgd"
-    learning_rate: float = 0.01
-    weight_decay: float = 1e-4
-    batch_size: int = 64
-    epochs: int = 451
-    # The learning rate is divided by 10 at these epochs.
-    milestones: tuple[int, ...] = (351,)
+    optimizer: Annotated[str, "sgd (momentum 0.9) or adamw"] = "sgd"
+    learning_rate: Annotated[float, "until the first of the milestones"] = 0.01
+    weight_decay: Annotated[float, "an L2 penalty under sgd, decoupled under adamw"] = 1e-4
+    batch_size: Annotated[int, "sequences a step, of all processes together"] = 64
+    epochs: Annotated[int, "passes over the training part"] = 451
+    milestones: Annotated[tuple[int, ...], "the learning rate is divided by 10 after so many epochs"] = (351,)
 
-    # Of everything random: initial weights, order, views, dropout.
-    seed: int = 0
-    # A checkpoint is written after so many epochs, and after the last.
-    checkpoint_every: int = 10
+    seed: Annotated[int, "of everything random: initial weights, order, views, dropout"] = 0
+    checkpoint_every: Annotated[int, "epochs between checkpoints; one is written after the last, too"] = 10
+    checkpoint_minutes: Annotated[float, "minutes between checkpoints, also within an epoch; 0: none"] = 30.0
+    synchronised_norms: Annotated[
+        bool, "batch norms take their statistics over all processes, not each over its own (the paper's way)"
+    ] = False
+    validate_every: Annotated[
+        int, "epochs between retrieval scores on held-out training subjects; 0: none, and nobody held out"
+    ] = 0
+    validate_share: Annotated[float, "share of the training subjects that is held out for it"] = 0.1
+    tensorboard: Annotated[bool, "the metrics also go to RUN/tensorboard"] = False
 
     def __post_init__(self) -> None:
         names = self.names
@@ -144,10 +151,13 @@ class PretrainConfig:
             raise SkelkitError(str(error)) from None
 
     def to_toml(self) -> str:
-        """One line a field; `resolve` reads it back."""
-        return "".join(
-            f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(self).items()
-        )
+        """One line a field, with its text as a comment; `resolve` reads it back."""
+        hints = get_type_hints(PretrainConfig, include_extras=True)
+        lines = []
+        for name, value in asdict(self).items():
+            setting = f"{name} = {json.dumps(value, ensure_ascii=False)}"
+            lines.append(f"{setting:<30}  # {hints[name].__metadata__[0]}\n")
+        return "".join(lines)
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from skelkit_train.distributed import gathered
+
 __all__ = [
     "ContrastOutput",
     "ContrastiveModel",
@@ -186,9 +188,10 @@ class ContrastiveModel(nn.Module):
         return ContrastOutput(torch.stack(list(terms.values())).sum(), losses, accuracies)
 
     def _enqueue(self, keys: Mapping[str, Tensor]) -> None:
-        """The one place where the keys (N, D) of several processes are to be gathered."""
-        for name, queue in self.queues.items():
-            cast(KeyQueue, queue).enqueue(keys[name])
+        """The keys (N, D) of all processes, in rank order, so that every process has the same queues."""
+        together = gathered(torch.stack(list(keys.values()), dim=1))  # one exchange for all representations
+        for name, rows in zip(keys, together.unbind(dim=1), strict=True):
+            cast(KeyQueue, self.queues[name]).enqueue(rows)
 
 
 def _with_head(encoder: nn.Module, dim: int) -> nn.Sequential:

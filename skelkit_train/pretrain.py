@@ -2,39 +2,50 @@
 
 A run is a folder: ``config.toml``, ``metrics.jsonl`` with one line an epoch, and the checkpoints. Everything
 random follows from (seed, epoch, sample, view) or (seed, step), so that an interrupted run that goes on is
-the same, bit by bit on the CPU with as many threads, as one that was never interrupted.
+the same, bit by bit on the CPU with as many threads, as one that was never interrupted. Under ``torchrun``
+each process computes its share of every batch, and rank 0 alone writes.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import signal
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from numpy.typing import NDArray
+from torch import nn
 
 from skelkit.errors import SkelkitError
 from skelkit.files import replacing
 from skelkit.store import Store
-from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, load_latest, save
+from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, load_latest, save
 from skelkit_train.config import PretrainConfig
-from skelkit_train.contrast import ContrastOutput
+from skelkit_train.contrast import ContrastiveModel
 from skelkit_train.data import Sequences, batches
+from skelkit_train.distributed import Ranks, joined, restarted, synchronise_norms
+from skelkit_train.evaluate.features import Features
+from skelkit_train.evaluate.retrieval import retrieval
+from skelkit_train.metrics import (
+    MetricsLog,
+    Progress,
+    Totals,
+    memory_in_use,
+    named_values,
+    require_tensorboard,
+)
 
 __all__ = ["pretrain"]
 
-_LOG_STEPS = 50
+_MAY_CHANGE = ("epochs", "checkpoint_every", "checkpoint_minutes", "tensorboard")
+"""Settings that decide nothing that is computed in an epoch."""
 
 
 def pretrain(
@@ -48,98 +59,236 @@ def pretrain(
 ) -> dict[str, Any]:
     """Pretrain encoders on the training part of a protocol; the metrics of the last epoch.
 
+    Under ``torchrun`` each process calls this; the metrics are rank 0's, on the others there are none.
+
     Parameters
     ----------
     data : the store
     run : the folder to make; with ``resume``, one to go on with
-    config : what to compute; with ``resume`` only its ``epochs`` may differ from the run's
-    device : where
+    config : what to compute; with ``resume`` it must be the run's, but for the number of epochs and what is
+        written when
+    device : where; under ``torchrun``, ``cuda`` stands for a GPU for each process
     progress : show a progress bar on standard error
 
     Raises
     ------
     SkelkitError : the run exists and ``resume`` is not given, its configuration or data is another, the loss
-        is not finite any more
+        is not finite any more, the run was asked to stop, or another process of it has gone
     StoreError : the store is damaged or lacks the protocol
     """
+    with joined(device) as ranks:
+        return _pretrain(data, run, config, ranks, resume, progress and ranks.first)
+
+
+def _pretrain(
+    data: Path, run: Path, config: PretrainConfig, ranks: Ranks, resume: bool, progress: bool
+) -> dict[str, Any]:
     with Store(data) as store:
         facts = DataFacts.of(store, config.bodies)
-        places = store.part(config.protocol, train=True)
-        sequences = Sequences.load(store, facts.bodies, device)
-    model = build_model(config, facts).to(device)
-    before = _open_run(run, config, facts, resume)
-
-    optimizer = _optimizer(model.query, config)
-    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), gamma=0.1)
-    epoch = step = 0
+        places, held_out = _split(store, config)
+        sequences = Sequences.load(store, facts.bodies, ranks.device)
+    if config.batch_size % ranks.size or len(places) < ranks.size:
+        raise SkelkitError(
+            f"batch_size is {config.batch_size}, of {len(places)} training samples; "
+            f"expected a multiple of the {ranks.size} processes that share it"
+        )
+    training = _Training(config, facts, ranks)
+    before = ranks.from_first(lambda: _open_run(run, config, facts, resume))
     if before is not None:
-        model.load_state_dict(dict(before.model))
-        optimizer.load_state_dict(dict(before.optimizer))
-        scheduler.load_state_dict(dict(before.scheduler))
-        epoch, step = before.epoch, before.step
-    _keep_metrics(run, epoch)
+        training.restore(before)
 
     augmentation = config.augmentation()
     steps = max(1, len(places) // config.batch_size)
-    metrics: dict[str, Any] = dict(before.metrics) if before else {}
-    bar = tqdm(
-        total=config.epochs * steps, initial=epoch * steps, unit="step", smoothing=0.05, disable=not progress
-    )
+    bar = Progress(config.epochs, steps, training.step, ranks.device, shown=progress)
     if len(places) < config.batch_size:
-        bar.write(f"{len(places)} training samples are less than a batch: one batch an epoch", sys.stderr)
-    model.train()
-    with bar, _stop_signals() as stop, (run / "metrics.jsonl").open("a", encoding="utf-8") as log:
-        while epoch < config.epochs:
-            began = time.perf_counter()
-            totals = _Totals()
-            for batch in batches(places, config.batch_size, config.seed, epoch):
-                torch.manual_seed((config.seed << 32) + step)  # dropout
-                query = sequences.views(batch, augmentation, seed=config.seed, epoch=epoch, view=0)
-                key = sequences.views(batch, augmentation, seed=config.seed, epoch=epoch, view=1)
-                output = model(query, key)
-                optimizer.zero_grad()
+        bar.say(f"{len(places)} training samples are less than a batch: one batch an epoch")
+    log = MetricsLog(run, training.epoch, tensorboard=config.tensorboard) if ranks.first else None
+    saved = time.perf_counter()
+    training.model.train()
+    with _stop_signals() as stop, closing(bar), closing(log) if log else nullcontext():
+        while training.epoch < config.epochs:
+            order = batches(places, config.batch_size, config.seed, training.epoch)
+            for batch in islice(order, training.totals.batches, None):
+                stopping = ranks.any(bool(stop))
+                overdue = 0 < 60 * config.checkpoint_minutes < time.perf_counter() - saved
+                if log and (stopping or overdue):
+                    training.save(run)
+                    saved = time.perf_counter()
+                if stopping:
+                    return _stopped(run, training, ranks)
+                share = ranks.share(batch)
+                torch.manual_seed((config.seed << 32) + training.step * ranks.size + ranks.rank)  # dropout
+                query = sequences.views(share, augmentation, seed=config.seed, epoch=training.epoch, view=0)
+                key = sequences.views(share, augmentation, seed=config.seed, epoch=training.epoch, view=1)
+                output = training.model(query, key)
+                training.optimizer.zero_grad()
                 output.loss.backward()
-                optimizer.step()
-                totals.add(output, len(batch))
-                step += 1
-                bar.update()
-                if totals.batches % _LOG_STEPS == 0:
-                    bar.set_description(totals.line(epoch, config.epochs))
-            learning_rate = scheduler.get_last_lr()[0]
-            scheduler.step()
-            epoch += 1
-            metrics = {"epoch": epoch, "step": step, **totals.means(), "learning_rate": learning_rate}
-            if not (math.isfinite(metrics["loss"]) and _is_finite(model)):
-                raise SkelkitError(
-                    f"{run}: in epoch {epoch} the loss or a weight stopped being a finite number; nothing of "
-                    "that epoch is saved; a lower learning_rate may help"
-                )
-            seconds = time.perf_counter() - began
-            metrics |= {
-                "seconds": round(seconds, 3),
-                "samples_per_second": round(totals.samples / seconds, 1),
-            }
-            log.write(json.dumps(metrics) + "\n")
-            log.flush()
-            bar.set_description(totals.line(epoch - 1, config.epochs))
-            stopping = bool(stop)  # asked once: a signal after this line is for the next epoch
-            if epoch % config.checkpoint_every == 0 or epoch == config.epochs or stopping:
-                state = model.state_dict(), optimizer.state_dict(), scheduler.state_dict()
-                save(run, Checkpoint(config, facts, epoch, step, *state, metrics))
-            if stopping:
-                break
-    if epoch < config.epochs:
-        raise SkelkitError(f"{run}: stopped after epoch {epoch}, which is saved; --resume goes on")
-    return metrics
+                ranks.average_gradients(training.model)
+                training.optimizer.step()
+                training.step += 1
+                names, values = named_values(output)
+                training.totals.add(names, ranks.mean(values), len(share) * ranks.size)
+                bar.step()
+                if log and training.totals.due:
+                    training.look(run)
+                    bar.show(training.epoch, training.totals)
+            if log:
+                training.check(run)
+                bar.show(training.epoch, training.totals)
+            training.end_epoch()
+            if log:
+                if config.validate_every and training.epoch % config.validate_every == 0:
+                    training.metrics |= _validate(training.model, sequences, places, held_out, config)
+                log.write(training.metrics)
+                if training.epoch % config.checkpoint_every == 0 or training.epoch == config.epochs:
+                    training.save(run)
+                    saved = time.perf_counter()
+    return training.metrics if ranks.first else {}
+
+
+class _Training:
+    """All that changes from step to step; `checkpoint` has all of it, and `restore` takes it up again."""
+
+    def __init__(self, config: PretrainConfig, facts: DataFacts, ranks: Ranks) -> None:
+        self.config = config
+        self.facts = facts
+        self.model = build_model(config, facts)
+        if config.synchronised_norms:
+            synchronise_norms(self.model)
+        self.model.to(ranks.device)
+        self.optimizer = _optimizer(self.model.query, config)
+        self.scheduler = torch.optim.lr_scheduler.MultiStepLR(
+            self.optimizer, list(config.milestones), gamma=0.1
+        )
+        self.epoch = self.step = 0
+        self.saved_step: int | None = None
+        self.totals = Totals()
+        self.metrics: dict[str, Any] = {}
+        self.device = ranks.device
+
+    def restore(self, before: Checkpoint) -> None:
+        self.model.load_state_dict(dict(before.model))
+        self.optimizer.load_state_dict(dict(before.optimizer))
+        self.scheduler.load_state_dict(dict(before.scheduler))
+        self.epoch, self.step = before.epoch, before.step
+        self.saved_step = before.step
+        self.totals = Totals(before.begun)
+        self.metrics = dict(before.metrics)
+
+    def save(self, run: Path) -> None:
+        """Write a checkpoint, unless this step's is there, or a number in it is not finite."""
+        if self.step == self.saved_step:
+            return
+        self.check(run)
+        state = self.model.state_dict(), self.optimizer.state_dict(), self.scheduler.state_dict()
+        begun = self.totals.state() if self.totals.batches else {}
+        save(run, Checkpoint(self.config, self.facts, self.epoch, self.step, *state, self.metrics, begun))
+        self.saved_step = self.step
+
+    def end_epoch(self) -> None:
+        """Take the metrics of the epoch, and begin the next."""
+        self.epoch += 1
+        self.metrics = {
+            "epoch": self.epoch,
+            "step": self.step,
+            **self.totals.means(),
+            "learning_rate": self.scheduler.get_last_lr()[0],
+            "seconds": round(self.totals.seconds, 3),
+            "samples_per_second": round(self.totals.speed, 1),
+            "memory_bytes": memory_in_use(self.device),
+        }
+        self.scheduler.step()
+        self.totals = Totals()
+
+    def look(self, run: Path) -> None:
+        """Fetch the losses that wait on the device.
+
+        Raises
+        ------
+        SkelkitError : one is not a finite number
+        """
+        bad = self.totals.look()
+        if bad is not None:
+            raise self._not_finite(run, "the loss", f"in step {self.step - self.totals.batches + bad}")
+
+    def check(self, run: Path) -> None:
+        """`look`, and see that every weight, running statistic and queued key is a finite number.
+
+        Raises
+        ------
+        SkelkitError : one is not
+        """
+        self.look(run)
+        values = self.model.state_dict().values()
+        if not torch.stack([value.isfinite().all() for value in values]).all():
+            raise self._not_finite(run, "a weight", f"by step {self.step}")
+
+    def _not_finite(self, run: Path, what: str, when: str) -> SkelkitError:
+        good = checkpoints(run)
+        return SkelkitError(
+            f"{run}: {what} stopped being a finite number {when}, in epoch {self.epoch + 1}; "
+            + (f"the last good checkpoint is {good[-1].name}; " if good else "there is no checkpoint yet; ")
+            + "in a new run a lower learning_rate may help, or a higher temperature"
+        )
+
+
+def _split(store: Store, config: PretrainConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places (n,) to train on, and those (m,) of the training subjects held out for validation.
+
+    Raises
+    ------
+    SkelkitError : validation is wanted of a store without subjects or labels, or with one training subject
+    StoreError : the store lacks the protocol
+    """
+    places = store.part(config.protocol, train=True)
+    if not config.validate_every:
+        return places, places[:0]
+    subject = store.columns.get("subject")
+    if subject is None or (store.label[places] < 0).any():
+        raise SkelkitError(f"{store.path}: validate_every needs the subject and the label of every sample")
+    subjects = np.unique(subject[places])
+    if len(subjects) < 2:
+        raise SkelkitError(f"{store.path}: validate_every needs 2 training subjects or more, found 1")
+    count = min(max(1, round(config.validate_share * len(subjects))), len(subjects) - 1)
+    out = np.isin(subject[places], np.random.default_rng(config.seed).choice(subjects, count, replace=False))
+    return places[~out], places[out]
+
+
+def _validate(
+    model: ContrastiveModel,
+    sequences: Sequences,
+    train: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+    config: PretrainConfig,
+) -> dict[str, float]:
+    """The share of the held-out samples whose nearest training sample has their class, by representation."""
+    scores = {}
+    for name in config.names:
+        features = Features(sequences, model.encoder(name), config.frames, config.seed)
+        scores[f"retrieval {name}"] = retrieval(features, train, held_out).top1
+    model.train()
+    return scores
+
+
+def _stopped(run: Path, training: _Training, ranks: Ranks) -> dict[str, Any]:
+    """The end of a run that was asked to stop: rank 0 says it, the others go quietly."""
+    if ranks.first:
+        raise SkelkitError(
+            f"{run}: stopped after step {training.step}, in epoch {training.epoch + 1}; "
+            "it is saved, and --resume goes on"
+        )
+    return {}
 
 
 def _open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool) -> Checkpoint | None:
     """Make the run's folder, or find where to go on."""
     before = None
-    if resume:
+    if config.tensorboard:
+        require_tensorboard()
+    if resume or (restarted() and (run / "config.toml").exists()):
         if not (run / "config.toml").exists():
             raise SkelkitError(f"{run}: no run in this folder to go on with")
-        if any(run.glob("checkpoint-*.pt")):
+        if checkpoints(run):
             before = load_latest(run)
             _check_same(run, before, config, facts)
     elif run.exists() and any(run.iterdir() if run.is_dir() else [run]):
@@ -159,24 +308,16 @@ def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: Da
         raise SkelkitError(f"{run}: cannot go on with this store: {difference}")
     if before.data.content_hash != facts.content_hash:
         raise SkelkitError(f"{run}: was trained on a store with other content")
-    old, new = asdict(replace(before.config, epochs=config.epochs)), asdict(config)
-    for name, value in new.items():
-        if old[name] != value:
+    old = asdict(before.config)
+    for name, value in asdict(config).items():
+        if old[name] != value and name not in _MAY_CHANGE:
             raise SkelkitError(
                 f"{run}: was begun with {name} = {old[name]!r}, not {value!r}; "
                 f"--config {run / 'config.toml'} gives its settings again"
             )
-    if config.epochs < before.epoch:
-        raise SkelkitError(f"{run}: has {before.epoch} epochs already, more than {config.epochs}")
-
-
-def _keep_metrics(run: Path, epochs: int) -> None:
-    """Drop the lines after the checkpoint that is gone on from."""
-    path = run / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    with replacing(path, "the metrics") as temporary:
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epochs]
-        temporary.write_text("".join(kept), encoding="utf-8")
+    begun = before.epoch + bool(before.begun)
+    if config.epochs < begun:
+        raise SkelkitError(f"{run}: has come to epoch {begun} already, beyond the {config.epochs} asked for")
 
 
 def _optimizer(query: nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
@@ -188,45 +329,15 @@ def _optimizer(query: nn.Module, config: PretrainConfig) -> torch.optim.Optimize
     )
 
 
-def _is_finite(model: nn.Module) -> bool:
-    """Whether every weight, running statistic and queued key is a finite number."""
-    return bool(torch.stack([value.isfinite().all() for value in model.state_dict().values()]).all())
-
-
-class _Totals:
-    """Sums over an epoch's batches, on the device: the host waits for it only when it wants a number."""
-
-    def __init__(self) -> None:
-        self.batches = 0
-        self.samples = 0
-        self.sums: dict[str, Tensor] = {}
-
-    def add(self, output: ContrastOutput, samples: int) -> None:
-        self.batches += 1
-        self.samples += samples
-        values = {"loss": output.loss.detach()}
-        values |= {f"loss {term}": loss for term, loss in output.losses.items()}
-        values |= {f"accuracy {term}": share for term, share in output.accuracies.items()}
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def means(self) -> dict[str, float]:
-        return {name: float(value) / self.batches for name, value in self.sums.items()}
-
-    def line(self, epoch: int, epochs: int) -> str:
-        means = self.means()
-        accuracy = np.mean([value for name, value in means.items() if name.startswith("accuracy")])
-        return f"epoch {epoch + 1}/{epochs}  loss {means['loss']:.3f}  contrastive accuracy {accuracy:.1%}"
-
-
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """A list that is empty until Ctrl-C or SIGTERM asks to stop after this epoch; a second Ctrl-C does at
+    """A list that is empty until Ctrl-C or SIGTERM asks to stop after this step; a second Ctrl-C does at
     once."""
     asked: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
-        if asked:
+        # A second SIGTERM asks for no more: under torchrun a process may get it from two sides.
+        if number == signal.SIGINT and number in asked:
             raise KeyboardInterrupt
         asked.append(number)
 

@@ -72,6 +72,31 @@ class AGCNEncoder(nn.Module):
         features: Tensor = x.reshape(n, m, self.features, -1).mean(dim=(1, 3))
         return features
 
+    def published_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every entry of the published encoder of these sizes (without ``fc.*``)."""
+        published = {part: name for name, part in PUBLISHED_PARTS.items()}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, value in self.state_dict().items():
+            shape = tuple(value.shape)
+            if name.startswith("input_norm."):
+                shapes[name.replace("input_norm", "data_bn")] = shape
+                continue
+            _, number, part = name.split(".", 2)
+            block = f"l{int(number) + 1}"
+            owner, _, kind = part.rpartition(".")
+            if part in published:
+                shapes[f"{block}.{published[part]}"] = shape
+            elif owner in published:
+                shapes[f"{block}.{published[owner]}.{kind}"] = shape
+            elif owner == "graph.embed":
+                for branch in (f"conv_{ab}.{s}" for ab in "ab" for s in range(SUBSETS)):
+                    shapes[f"{block}.gcn1.{branch}.{kind}"] = (shape[0] // (2 * SUBSETS), *shape[1:])
+            else:  # graph.mix has the subsets side by side in its input, and one bias for their sum
+                inputs = (shape[1] // SUBSETS, *shape[2:]) if kind == "weight" else ()
+                for s in range(SUBSETS):
+                    shapes[f"{block}.gcn1.conv_d.{s}.{kind}"] = (shape[0], *inputs)
+        return shapes
+
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """This encoder's state dict from a published one (without ``fc.*``).
 

@@ -73,6 +73,15 @@ class GRUEncoder(nn.Module):
             x = torch.cat((first, second), dim=2)
         return torch.cat((first[:, -1], second[:, -1 if self.direction == "forward" else 0]), dim=1)
 
+    def published_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every entry of the published encoder of these sizes (without ``fc.*``)."""
+        shapes = {}
+        for name, value in self.state_dict().items():
+            _, layer, direction, parameter = name.split(".")
+            reverse = "_reverse" if direction == "1" else ""
+            shapes[f"encoder.gru.{parameter.removesuffix('0')}{layer}{reverse}"] = tuple(value.shape)
+        return shapes
+
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """This encoder's state dict from a published one (without ``fc.*``).
 

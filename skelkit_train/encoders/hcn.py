@@ -74,6 +74,15 @@ class HCNEncoder(nn.Module):
         features: Tensor = x.reshape(n, m, -1).amax(dim=1)
         return features
 
+    def published_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every entry of the published encoder of these sizes (without ``fc.*``)."""
+        state = self.state_dict()
+        return {
+            f"{published}.{kind}": tuple(state[f"{part}.{kind}"].shape)
+            for published, part in PUBLISHED_PARTS.items()
+            for kind in ("weight", "bias")
+        }
+
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """This encoder's state dict from a published one (without ``fc.*``).
 

@@ -56,6 +56,24 @@ def test_checkpoint_comes_back_as_it_was(run, tmp_path):
     assert_equal(dict(again.restore_model(CPU).state_dict()), dict(wanted.model))
 
 
+def test_checkpoints_within_an_epoch_lie_between_those_of_the_epochs(run, tmp_path):
+    newest = load_latest(run)
+    begun = {"batches": 1, "samples": 8, "seconds": 0.5, "sums": {"loss": 3.5}}
+    assert module.checkpoints(tmp_path) == []
+    for epoch, step, progress in ((3, 9, {}), (3, 10, begun), (3, 19, {**begun, "batches": 10}), (4, 29, {})):
+        path = save(tmp_path, replace(newest, epoch=epoch, step=step, begun=progress))
+        assert module.checkpoints(tmp_path)[-1] == path
+        again = load_latest(tmp_path)
+        assert (again.epoch, again.step, again.begun) == (epoch, step, progress)
+    assert [path.name for path in module.checkpoints(tmp_path)] == [
+        "checkpoint-000003_000010.pt",
+        "checkpoint-000004.pt",
+    ]
+    flip(tmp_path / "checkpoint-000004.pt")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert load_latest(tmp_path).step == 19
+
+
 def test_the_last_two_are_kept_with_their_checksums(run):
     assert names(run) == [
         "checkpoint-000002.pt",

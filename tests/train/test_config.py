@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
+from click.testing import CliRunner
 
 from skelkit.augment import ISC, Compose, Crop, JointJitter, OneOf, Resample, Rotation, Shear
 from skelkit.errors import InputError, SkelkitError
+from skelkit_train.cli import main
 from skelkit_train.config import PRESETS, PretrainConfig, parse_setting, read_toml, resolve
 
 
@@ -27,6 +31,15 @@ def test_toml_gives_the_same_configuration_back(preset, tmp_path):
         assert resolve(read_toml(file)) == config
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_field_has_its_text_beside_it_in_toml(preset):
+    lines = resolve(PRESETS[preset]).to_toml().splitlines()
+    assert [line.split(" = ")[0] for line in lines] == [field.name for field in fields(PretrainConfig)]
+    texts = [line.partition("  # ")[2] for line in lines]
+    assert all(len(text) > 10 for text in texts)
+    assert len(set(texts)) == len(texts)
+
+
 def test_isc_presets_are_the_papers():
     ntu60, ntu120, pku1, pku2 = (
         resolve(PRESETS[name]) for name in ("isc-ntu60", "isc-ntu120", "isc-pku1", "isc-pku2")
@@ -40,7 +53,17 @@ def test_isc_presets_are_the_papers():
         assert config.augmentation() == ISC
     assert [c.queue for c in (ntu60, ntu120, pku1, pku2)] == [16384, 16384, 8192, 2048]
     assert [c.epochs for c in (ntu60, ntu120, pku1, pku2)] == [451, 351, 600, 600]
-    assert (ntu60.milestones, ntu120.milestones) == ((351,), (251,))
+    assert [c.milestones for c in (ntu60, ntu120, pku1, pku2)] == [(351,), (251,), (), ()]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_print_config_needs_no_store_and_prints_the_preset_to_be_read_back(preset, tmp_path):
+    printed = CliRunner().invoke(main, ["pretrain", "--print-config", "--preset", preset])
+    assert printed.exit_code == 0
+    assert printed.stdout == resolve(PRESETS[preset]).to_toml()
+    (tmp_path / "printed.toml").write_text(printed.stdout, encoding="utf-8")
+    again = ["pretrain", "--print-config", "--config", str(tmp_path / "printed.toml")]
+    assert CliRunner().invoke(main, again).stdout == printed.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from skelkit.skeleton import load_layout
+from skelkit_train.contrast import ContrastiveModel
 from skelkit_train.encoders import ENCODERS, AGCNEncoder, GRUEncoder, HCNEncoder
 from skelkit_train.encoders.agcn import spatial_adjacency
 
@@ -53,9 +57,44 @@ def test_any_layout_and_number_of_bodies_and_frames(name, layout, bodies, frames
     encoder = small(name, layout, bodies, frames)
     features = encoder(views(layout, bodies, frames))
     assert features.shape == (3, encoder.features)
-    features.square().sum().backward()
-    without = [entry for entry, parameter in encoder.named_parameters() if parameter.grad is None]
-    assert without == []
+
+
+# A batch norm takes away whatever the convolution before it adds to a whole channel.
+BEFORE_NORM = ("graph.mix.bias", "time.0.bias", "shortcut.0.bias")
+
+
+@pytest.mark.parametrize(
+    ("names", "layout"),
+    [
+        (("seq", "graph"), "ntu25"),
+        (("seq", "image"), "ntu25"),
+        (("graph", "image"), "ntu25"),
+        (("seq", "graph", "image"), "ntu25"),
+        (("seq", "graph", "image"), "kinect20"),
+        (("seq", "graph", "image"), "coco17"),
+    ],
+)
+def test_pairs_and_all_three_train_every_parameter(names, layout):
+    torch.manual_seed(0)
+    model = ContrastiveModel({name: small(name, layout) for name in names}, dim=8, queue_size=32).double()
+    for name, parameter in model.query.named_parameters():
+        if name.endswith("graph.norm.weight"):  # starts so close to 0 that what is before it hardly learns
+            nn.init.ones_(parameter)
+    query, key = views(layout, n=6).double(), views(layout, n=6, seed=1).double()
+    again = copy.deepcopy(model)
+
+    torch.manual_seed(1)  # dropout
+    output = model(query, key)
+    output.loss.backward()
+
+    assert set(output.losses) == {f"{a}>{b}" for a, b in permutations(names, 2)}
+    still = [name for name, p in model.query.named_parameters() if p.grad is None or p.grad.norm() < 1e-9]
+    assert [name for name in still if not name.endswith(BEFORE_NORM)] == []
+    with torch.no_grad():
+        for ours, parameter in zip(again.query.parameters(), model.query.parameters(), strict=True):
+            ours -= 1e-4 * parameter.grad
+    torch.manual_seed(1)
+    assert again(query, key).loss < output.loss
 
 
 @pytest.mark.parametrize(("name", "features"), [("seq", 2048), ("graph", 256), ("image", 4096)])
@@ -68,6 +107,14 @@ def test_features_of_a_sequence_do_not_depend_on_its_batch(name):
     encoder = small(name).eval()
     batch = views(n=4)
     torch.testing.assert_close(encoder(batch)[1:2], encoder(batch[1:2]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_published_shapes_are_those_of_the_published_models(name, golden):
+    sizes = {"hidden": 64} if name == "seq" else {}
+    encoder = ENCODERS[name](layout=NTU, bodies=2, frames=64, **sizes)
+    lines = sorted(f"{entry} {shape}" for entry, shape in encoder.published_shapes().items())
+    assert lines == sorted(line for line in map(str, golden[f"{name}_params"]) if not line.startswith("fc."))
 
 
 @pytest.mark.parametrize("name", ENCODERS)

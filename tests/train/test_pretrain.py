@@ -1,47 +1,23 @@
-"""Pretraining learns, gives the same bits again, goes on as if never interrupted, and says what is wrong."""
+"""Pretraining learns from what it should, says what is wrong, and never saves numbers that are none."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
-from contextlib import contextmanager
 
 import pytest
 import torch
+from runs import CPU, metrics, train
 
+from skelkit.datasets import Protocol
 from skelkit.errors import SkelkitError, StoreError
+from skelkit.store import Store
 from skelkit_train import pretrain as module
-from skelkit_train.checkpoint import load_latest
-from skelkit_train.cli import main
+from skelkit_train.checkpoint import checkpoints, load_latest
 from skelkit_train.config import read_toml, resolve
 from skelkit_train.data import pick_device
-from skelkit_train.pretrain import pretrain
 
-CPU = torch.device("cpu")
 ALL = "seq+graph+image"
-
-
-def train(data, run, config, **options):
-    return pretrain(data, run, config, device=CPU, progress=False, **options)
-
-
-def metrics(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if not k.startswith(("seconds", "samples_per"))} for line in lines]
-
-
-def assert_same_run(run, other):
-    """To the bit, but for times."""
-    ours, theirs = load_latest(run), load_latest(other)
-    assert (ours.epoch, ours.step, ours.data) == (theirs.epoch, theirs.step, theirs.data)
-    for part in ("model", "optimizer", "scheduler"):
-        torch.testing.assert_close(getattr(ours, part), getattr(theirs, part), rtol=0, atol=0)
-    assert metrics(run) == metrics(other)
 
 
 # Training
@@ -132,220 +108,11 @@ def test_fewer_samples_than_a_batch_are_one_step_an_epoch(ntu, tiny, tmp_path):
     assert train(ntu, tmp_path / "run", tiny(batch_size=1000))["step"] == 2
 
 
-# The same again
-
-
-def test_same_seed_same_bits_whenever_checkpoints_are_written(ntu, tiny, tmp_path):
-    for name, every in {"often": 1, "seldom": 100}.items():
-        torch.rand(len(name))
-        train(ntu, tmp_path / name, tiny(representations=ALL, checkpoint_every=every))
-    assert len(list((tmp_path / "seldom").glob("*.pt"))) == 1
-    assert_same_run(tmp_path / "often", tmp_path / "seldom")
-
-    train(ntu, tmp_path / "other", tiny(representations=ALL, seed=1))
-    assert metrics(tmp_path / "other")[0]["loss"] != metrics(tmp_path / "often")[0]["loss"]
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_resumed_run_is_to_the_bit_the_uninterrupted_one(optimizer, ntu, tiny, tmp_path):
-    fields = {"representations": ALL, "milestones": [1, 3], "optimizer": optimizer, "hcn_dropout": 0.5}
-    train(ntu, tmp_path / "whole", tiny(**fields, epochs=4))
-    train(ntu, tmp_path / "halves", tiny(**fields, epochs=2))
-    torch.rand(5)
-    last = train(ntu, tmp_path / "halves", tiny(**fields, epochs=4), resume=True)
-
-    assert last["epoch"] == 4
-    assert_same_run(tmp_path / "whole", tmp_path / "halves")
-    assert (tmp_path / "halves" / "config.toml").read_text() == (
-        tmp_path / "whole" / "config.toml"
-    ).read_text()
-    queues = [name for name in load_latest(tmp_path / "halves").model if name.startswith("queues.")]
-    assert len(queues) == 6
-
-
-def test_damaged_newest_checkpoint_costs_its_epochs_and_no_more(ntu, tiny, tmp_path):
-    train(ntu, tmp_path / "whole", tiny(epochs=4))
-    train(ntu, tmp_path / "run", tiny(epochs=3))
-    newest = tmp_path / "run" / "checkpoint-000003.pt"
-    newest.write_bytes(newest.read_bytes()[:-1])
-    with pytest.warns(UserWarning, match="damaged"):
-        train(ntu, tmp_path / "run", tiny(epochs=4), resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "run")
-
-
-def test_metrics_after_the_checkpoint_and_a_torn_line_are_dropped(ntu, tiny, tmp_path):
-    train(ntu, tmp_path / "whole", tiny(epochs=3))
-    train(ntu, tmp_path / "run", tiny(epochs=2))
-    log = tmp_path / "run" / "metrics.jsonl"
-    log.write_text(log.read_text() + '{"epoch": 3, "loss": 7.0}\n{"epoch": 4, "lo')
-    train(ntu, tmp_path / "run", tiny(epochs=3), resume=True)
-    assert_same_run(tmp_path / "whole", tmp_path / "run")
-
-
-def test_resuming_a_finished_run_changes_nothing(own_run, ntu):
-    before = {path.name: path.read_bytes() for path in own_run.iterdir()}
-    last = train(ntu, own_run, load_latest(own_run).config, resume=True)
-    assert last["epoch"] == 3
-    assert {path.name: path.read_bytes() for path in own_run.iterdir()} == before
-
-
-def test_resuming_what_was_killed_before_its_first_checkpoint_starts_anew(run, own_run, ntu):
-    for path in own_run.glob("checkpoint-*"):
-        path.unlink()
-    train(ntu, own_run, load_latest(run).config, resume=True)
-    assert_same_run(own_run, run)
-
-
-def wait_for(path, process):
-    for _ in range(6000):
-        if path.exists() or process.poll() is not None:
-            break
-        time.sleep(0.01)
-    assert path.exists(), process.communicate()
-
-
-def test_killed_run_goes_on_to_the_bit(ntu, tiny, tmp_path):
-    file = tmp_path / "settings.toml"
-    endless = tiny(representations="seq+image", epochs=1_000_000)
-    file.write_text(endless.to_toml())
-    arguments = ["pretrain", str(ntu), "--config", str(file), "--device", "cpu", "-o", str(tmp_path / "run")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skelkit_train", *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many as in this process: more round otherwise
-        stderr=subprocess.DEVNULL,
-    )
-    wait_for(tmp_path / "run" / "checkpoint-000002.pt", process)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-
-    epochs = load_latest(tmp_path / "run").epoch + 2
-    main([*arguments, "--resume", "--epochs", str(epochs)], standalone_mode=False)
-
-    train(ntu, tmp_path / "whole", tiny(representations="seq+image", epochs=epochs))
-    assert_same_run(tmp_path / "whole", tmp_path / "run")
-
-
-# Asked to stop
-
-
-def stop_in(monkeypatch, epoch, *numbers):
-    """Send these signals to this process after the first batch of that epoch."""
-    real = module.batches
-
-    def batches(places, size, seed, at):
-        for place, batch in enumerate(real(places, size, seed, at)):
-            yield batch
-            if (at, place) == (epoch, 0):
-                for number in numbers:
-                    signal.raise_signal(number)
-
-    monkeypatch.setattr(module, "batches", batches)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_the_epoch_saves_and_says_how_to_go_on(number, ntu, tiny, tmp_path, monkeypatch):
-    fields = {"epochs": 4, "checkpoint_every": 100}
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patch:
-        stop_in(patch, 1, number)
-        with pytest.raises(SkelkitError, match="stopped after epoch 2, which is saved; --resume goes on"):
-            train(ntu, tmp_path / "run", tiny(**fields))
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    assert load_latest(tmp_path / "run").epoch == 2
-
-    train(ntu, tmp_path / "run", tiny(**fields), resume=True)
-    train(ntu, tmp_path / "whole", tiny(**fields))
-    assert_same_run(tmp_path / "whole", tmp_path / "run")
-
-
-def test_second_signal_stops_at_once(ntu, tiny, tmp_path, monkeypatch):
-    handler = signal.getsignal(signal.SIGINT)
-    stop_in(monkeypatch, 1, signal.SIGINT, signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        train(ntu, tmp_path / "run", tiny(epochs=4))
-    assert load_latest(tmp_path / "run").epoch == 1
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_signal_in_the_last_epoch_is_a_finished_run(ntu, tiny, tmp_path, monkeypatch):
-    stop_in(monkeypatch, 1, signal.SIGTERM)
-    assert train(ntu, tmp_path / "run", tiny(epochs=2))["epoch"] == 2
-
-
-def test_signal_before_the_first_epoch_still_saves_what_it_says(ntu, tiny, tmp_path, monkeypatch):
-    @contextmanager
-    def asked():
-        yield [signal.SIGTERM]
-
-    monkeypatch.setattr(module, "_stop_signals", asked)
-    with pytest.raises(SkelkitError, match="stopped after epoch 1, which is saved"):
-        train(ntu, tmp_path / "run", tiny(epochs=4, checkpoint_every=100))
-    assert load_latest(tmp_path / "run").epoch == 1
-
-
 def test_pretraining_works_outside_the_main_thread(ntu, tiny, tmp_path):
     thread = threading.Thread(target=train, args=(ntu, tmp_path / "run", tiny()))
     thread.start()
     thread.join()
     assert load_latest(tmp_path / "run").epoch == 2
-
-
-# What is refused
-
-
-def test_run_that_exists_is_refused_without_resume(own_run, ntu, tiny, tmp_path):
-    before = {path.name: path.read_bytes() for path in own_run.iterdir()}
-    with pytest.raises(SkelkitError, match="isc: exists already; --resume goes on with it"):
-        train(ntu, own_run, load_latest(own_run).config)
-    assert {path.name: path.read_bytes() for path in own_run.iterdir()} == before
-
-    file = tmp_path / "file"
-    file.write_text("mine")
-    with pytest.raises(SkelkitError, match="file: exists already"):
-        train(ntu, file, tiny())
-    with pytest.raises(SkelkitError, match="cannot write there: Not a directory"):
-        train(ntu, file / "run", tiny())
-    for place in (file, file / "run", tmp_path / "absent"):
-        with pytest.raises(SkelkitError, match="no run in this folder to go on with"):
-            train(ntu, place, tiny(), resume=True)
-    assert file.read_text() == "mine"
-
-
-def test_empty_folder_is_taken(ntu, tiny, tmp_path):
-    train(ntu, tmp_path, tiny())
-    assert load_latest(tmp_path).epoch == 2
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("queue", 64, r"was begun with queue = 32, not 64; --config .*config\.toml gives"),
-        ("milestones", [1], r"was begun with milestones = \(2,\), not \(1,\)"),
-        ("representations", "seq", "was begun with representations = 'seq.graph', not 'seq'"),
-        ("epochs", 2, "has 3 epochs already, more than 2"),
-    ],
-)
-def test_changed_setting_on_resume_is_refused_by_name(field, value, message, own_run, ntu, tiny):
-    before = {path.name: path.read_bytes() for path in own_run.iterdir()}
-    config = tiny(**{"representations": "seq+graph", "epochs": 3, field: value})
-    with pytest.raises(SkelkitError, match=message):
-        train(ntu, own_run, config, resume=True)
-    assert {path.name: path.read_bytes() for path in own_run.iterdir()} == before
-
-
-def test_other_data_on_resume_is_refused(own_run, make_store, tmp_path):
-    other = make_store(tmp_path / "other.h5", repeats=9)
-    with pytest.raises(SkelkitError, match="isc: was trained on a store with other content"):
-        train(other, own_run, load_latest(own_run).config, resume=True)
-
-
-def test_other_recipe_or_layout_on_resume_is_named(own_run, kinect, make_store, tmp_path):
-    for other, message in (
-        (make_store(tmp_path / "other.h5", recipe="isc"), "recipe is isc, the run was trained on raw; "),
-        (kinect, "joint layout is kinect20, the run was trained on ntu25"),
-    ):
-        with pytest.raises(SkelkitError, match=f"isc: cannot go on with this store: its {message}"):
-            train(other, own_run, load_latest(own_run).config, resume=True)
 
 
 def test_nothing_is_made_where_the_data_or_a_size_is_wrong(ntu, tiny, tmp_path):
@@ -359,30 +126,118 @@ def test_nothing_is_made_where_the_data_or_a_size_is_wrong(ntu, tiny, tmp_path):
     assert not run.exists()
 
 
+# Validation
+
+
+def test_validation_holds_out_training_subjects_and_scores_them(ntu, tiny, tmp_path, monkeypatch):
+    seen, trained = [], set()
+    real, real_batches = module.retrieval, module.batches
+
+    def spy(features, gallery, queries):
+        seen.append((gallery, queries))
+        return real(features, gallery, queries)
+
+    def batches(places, *arguments):
+        trained.update(places.tolist())
+        return real_batches(places, *arguments)
+
+    monkeypatch.setattr(module, "retrieval", spy)
+    monkeypatch.setattr(module, "batches", batches)
+    config = tiny(representations="seq+graph", epochs=4, validate_every=2, validate_share=0.4)
+    train(ntu, tmp_path / "run", config)
+
+    lines = metrics(tmp_path / "run")
+    assert [sorted(name for name in line if "retrieval" in name) for line in lines] == [
+        [],
+        ["retrieval graph", "retrieval seq"],
+    ] * 2
+    assert all(0 <= value <= 1 for line in lines for name, value in line.items() if "retrieval" in name)
+    with Store(ntu) as store:
+        subject, part = store.columns["subject"], store.part("xsub", train=True)
+    assert len(seen) == 4
+    for gallery, queries in seen:
+        assert set(gallery) == trained
+        assert sorted([*gallery, *queries]) == part.tolist()
+        assert len(set(subject[queries])) == 1
+        assert set(subject[queries]).isdisjoint(subject[gallery])
+
+
+def test_validation_does_not_change_the_training(ntu, tiny, tmp_path):
+    for name, every in {"often": 1, "seldom": 3}.items():
+        config = tiny(representations=ALL, hcn_dropout=0.5, epochs=3, validate_every=every)
+        train(ntu, tmp_path / name, config)
+    often, seldom = (load_latest(tmp_path / name) for name in ("often", "seldom"))
+    torch.testing.assert_close(often.model, seldom.model, rtol=0, atol=0)
+
+
+def test_trained_encoder_finds_held_out_samples_of_the_same_class(ntu, tiny, tmp_path):
+    config = tiny(epochs=15, milestones=[], spatial="", learning_rate=0.01, validate_every=15)
+    assert train(ntu, tmp_path / "run", config)["retrieval seq"] >= 0.5  # of four classes
+
+
+def test_data_that_cannot_validate_is_named(ntu, make_store, rewritten, tiny, tmp_path):
+    unlabelled = make_store(tmp_path / "unlabelled.h5", label=-4)
+    one = rewritten(ntu, protocols={"one": Protocol("subject", frozenset([2]))})
+    for store, fields, message in (
+        (unlabelled, {}, "validate_every needs the subject and the label of every sample"),
+        (one, {"protocol": "one"}, "validate_every needs 2 training subjects or more, found 1"),
+    ):
+        with pytest.raises(SkelkitError, match=message):
+            train(store, tmp_path / "run", tiny(validate_every=1, **fields))
+    assert not (tmp_path / "run").exists()
+
+
 # Numbers that are none
 
 
-def test_loss_that_is_not_finite_is_one_clear_error(ntu, tiny, tmp_path):
-    with pytest.raises(SkelkitError, match=r"stopped being a finite number.*lower learning_rate") as caught:
-        train(ntu, tmp_path / "run", tiny(optimizer="sgd", learning_rate=1e30))
-    assert "\n" not in str(caught.value)
-    assert metrics(tmp_path / "run") == []
-
-
-def test_weights_that_are_not_finite_are_never_saved(ntu, tiny, tmp_path, monkeypatch):
+def test_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(
+    ntu, tiny, tmp_path, monkeypatch
+):
     real, steps = torch.optim.AdamW.step, []
 
     def step(self, *arguments):
         steps.append(real(self, *arguments))
-        if len(steps) == 6:  # the last of the second epoch, whose losses are all finite
+        if len(steps) == 4:
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(torch.nan)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(
+        SkelkitError,
+        match=r"the loss stopped being a finite number in step 5, in epoch 2; the last good checkpoint is "
+        r"checkpoint-000001\.pt; in a new run a lower learning_rate may help",
+    ) as caught:
+        train(ntu, tmp_path / "run", tiny(epochs=4))
+    assert "\n" not in str(caught.value)
+    assert len(metrics(tmp_path / "run")) == 1
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-000001.pt"]
+
+
+def test_loss_that_is_never_finite_leaves_nothing_to_go_on_from(ntu, tiny, tmp_path):
+    with pytest.raises(SkelkitError, match="in epoch 1; there is no checkpoint yet; "):
+        train(ntu, tmp_path / "run", tiny(optimizer="sgd", learning_rate=1e30))
+    assert metrics(tmp_path / "run") == []
+    assert checkpoints(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize("last", [5, 6])
+def test_weights_that_are_not_finite_are_never_saved(last, ntu, tiny, tmp_path, monkeypatch):
+    real, steps = torch.optim.AdamW.step, []
+
+    def step(self, *arguments):
+        steps.append(real(self, *arguments))
+        if len(steps) == last:  # all losses until here are finite
             with torch.no_grad():
                 self.param_groups[0]["params"][0].view(-1)[3] = torch.nan
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    with pytest.raises(SkelkitError, match="in epoch 2 the loss or a weight stopped being a finite number"):
-        train(ntu, tmp_path / "run", tiny(epochs=4))
+    config = tiny(epochs=4, checkpoint_minutes=1e-9)  # a checkpoint at every step
+    with pytest.raises(
+        SkelkitError, match=f"a weight stopped being a finite number by step {last}, in epoch 2"
+    ):
+        train(ntu, tmp_path / "run", config)
     left = load_latest(tmp_path / "run")
-    assert left.epoch == 1
+    assert left.step == last - 1
     assert all(value.isfinite().all() for value in left.model.values())
     assert len(metrics(tmp_path / "run")) == 1
 

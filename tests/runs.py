@@ -1,0 +1,38 @@
+"""Runs on the CPU, and how to compare them."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+
+from skelkit_train.checkpoint import load_latest
+from skelkit_train.pretrain import pretrain
+
+CPU = torch.device("cpu")
+MEASURED = ("seconds", "samples_per_second", "memory_bytes")
+
+
+def train(data, run, config, **options):
+    return pretrain(data, run, config, device=CPU, progress=False, **options)
+
+
+def metrics(run):
+    """Every epoch's, without what was measured of the machine."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
+
+
+def assert_same_run(run, other):
+    """To the bit, but for what was measured of the machine."""
+    ours, theirs = load_latest(run), load_latest(other)
+    assert (ours.epoch, ours.step, ours.data) == (theirs.epoch, theirs.step, theirs.data)
+    for part in ("model", "optimizer", "scheduler"):
+        torch.testing.assert_close(getattr(ours, part), getattr(theirs, part), rtol=0, atol=0)
+    assert sums(ours) == sums(theirs)
+    assert metrics(run) == metrics(other)
+
+
+def sums(checkpoint):
+    """Of the epoch that was begun."""
+    return {name: value for name, value in checkpoint.begun.items() if name not in MEASURED}

@@ -1,0 +1,159 @@
+"""What a run says of itself: sums, whenever they are looked at, metrics, and the progress line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+
+import pytest
+import torch
+from runs import CPU, metrics, train
+
+from skelkit.errors import SkelkitError
+from skelkit_train.metrics import MetricsLog, Totals, memory_in_use, require_tensorboard
+from skelkit_train.pretrain import pretrain
+
+NAMES = ["loss", "accuracy a>a"]
+
+
+def steps(count):
+    return torch.randn(count, 2, generator=torch.Generator().manual_seed(1)).abs()
+
+
+def totals_of(rows, looks=(), begun=None):
+    totals = Totals(begun)
+    for i, row in enumerate(rows):
+        totals.add(NAMES, row, 4)
+        if i in looks:
+            assert totals.look() is None
+    assert totals.look() is None
+    return totals
+
+
+# Sums
+
+
+def test_means_are_those_of_the_steps():
+    rows = steps(7)
+    totals = totals_of(rows)
+    assert (totals.batches, totals.samples) == (7, 28)
+    assert totals.means() == pytest.approx(dict(zip(NAMES, rows.double().mean(0).tolist(), strict=True)))
+
+
+def test_means_do_not_depend_on_looks_or_an_interruption():
+    rows = steps(101)
+    wanted = totals_of(rows).means()
+    assert totals_of(rows, looks=range(0, 101, 7)).means() == wanted
+
+    begun = totals_of(rows[:40]).state()
+    again = totals_of(rows[40:], begun=json.loads(json.dumps(begun)))
+    assert again.means() == wanted
+    assert (again.batches, again.samples) == (101, 404)
+    assert again.seconds >= begun["seconds"]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_first_loss_that_is_not_finite_is_found(bad):
+    rows = steps(9)
+    rows[5, 0] = rows[7, 0] = bad
+    totals = totals_of(rows[:3])
+    for row in rows[3:]:
+        totals.add(NAMES, row, 4)
+    assert totals.look() == 6
+
+
+def test_looking_is_due_at_once_and_then_seldom():
+    totals = Totals()
+    due = []
+    for i, row in enumerate(steps(120)):
+        assert not totals.due
+        totals.add(NAMES, row, 1)
+        if totals.due:
+            totals.look()
+            due.append(i)
+    assert due == [0, 50, 100]
+
+
+# What is seen
+
+
+def test_progress_line_has_all_there_is_to_see(ntu, tiny, tmp_path, capsys):
+    pretrain(ntu, tmp_path / "run", tiny(), device=CPU)
+    last = capsys.readouterr().err.splitlines()[-1]
+    pattern = (
+        r"epoch 2/2  loss \d+\.\d{3}  contrastive accuracy \d+\.\d%: 100%.* 6/6 \[.*<00:00,.*"
+        r", \d+ samples/s, \d+\.\d GiB\]"
+    )
+    assert re.search(pattern, last), last
+
+
+def test_memory_grows_by_what_is_taken():
+    before = memory_in_use(CPU)
+    assert before > 2**20
+    taken = torch.ones(2**26)
+    assert memory_in_use(CPU) - before > 2**27
+    assert taken.sum() > 0
+
+
+def test_metrics_log_goes_on_after_the_epochs_that_count(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epoch": 3}\n{"epoch": 4, "lo')
+    log = MetricsLog(tmp_path, 2, tensorboard=False)
+    log.write({"epoch": 3, "loss": 0.5})
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "loss": 0.5}]
+
+
+# TensorBoard
+
+
+def test_without_tensorboard_nothing_is_made(ntu, tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(
+        SkelkitError, match=r"TensorBoard is not installed; pip install .skelkit\[tensorboard\]"
+    ):
+        train(ntu, tmp_path / "run", tiny(tensorboard=True))
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_gets_every_metric(ntu, tiny, tmp_path, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            written.append((folder, purge_step))
+
+        def add_scalar(self, name, value, step):
+            written.append((name, value, step))
+
+        def flush(self):
+            pass
+
+        def close(self):
+            written.append("closed")
+
+    monkeypatch.setattr("skelkit_train.metrics.require_tensorboard", lambda: SummaryWriter)
+    monkeypatch.setattr("skelkit_train.pretrain.require_tensorboard", lambda: SummaryWriter)
+    run = tmp_path / "run"
+    train(ntu, run, tiny(tensorboard=True))
+    assert written[0] == (str(run / "tensorboard"), 1)
+    assert written[-1] == "closed"
+    for line in metrics(run):
+        for name, value in line.items():
+            assert (name, value, line["epoch"]) in written
+
+    written.clear()
+    train(ntu, run, tiny(tensorboard=True, epochs=3), resume=True)
+    assert written[0] == (str(run / "tensorboard"), 3)
+    assert {entry[2] for entry in written[1:-1]} == {3}
+
+
+def test_tensorboard_itself_reads_what_was_written(ntu, tiny, tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    require_tensorboard()
+    train(ntu, tmp_path / "run", tiny(tensorboard=True))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2]
