@@ -26,6 +26,7 @@ _ROUND_1 = np.uint64(0xCA5A826395121157)
 _WEYL_0 = np.uint64(0x9E3779B97F4A7C15)
 _WEYL_1 = np.uint64(0xBB67AE8584CAA73B)
 _UNIT = 1.0 / (1 << 53)
+_JIT: bool = not config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
 @njit(cache=True, nogil=True)
@@ -74,6 +75,10 @@ def philox_uniforms(
                 out[n, first + 3] = (c3 >> _11) * _UNIT
 
 
+if not _JIT:  # numpy would warn of the products that are meant to overflow
+    philox_uniforms = np.errstate(over="ignore")(philox_uniforms)
+
+
 @njit(cache=True, nogil=True)
 def choose_joints(uniforms: NDArray[np.float64], count: int, chosen: NDArray[np.bool_]) -> None:
     """The ``count`` joints of each view whose numbers are smallest; of equal ones the first.
@@ -100,16 +105,20 @@ def map_joints(
 ) -> None:
     """The chosen joints' maps with one matrix a view after them; the others' as they are.
 
-    matrix (N, 3, 3); chosen (N, V); maps and out (N, V, 3, 3), which may be the same array
+    matrix (N, 3, 3); chosen (N, V); maps and out (N, V, 3, 3)
     """
     for n in range(maps.shape[0]):
+        a = matrix[n]
         for v in range(maps.shape[1]):
+            if not chosen[n, v]:
+                for i in range(3):
+                    for j in range(3):
+                        out[n, v, i, j] = maps[n, v, i, j]
+                continue
             for j in range(3):
                 x, y, z = maps[n, v, 0, j], maps[n, v, 1, j], maps[n, v, 2, j]
                 for i in range(3):
-                    a = matrix[n, i]
-                    mapped = a[0] * x + a[1] * y + a[2] * z
-                    out[n, v, i, j] = mapped if chosen[n, v] else maps[n, v, i, j]
+                    out[n, v, i, j] = a[i, 0] * x + a[i, 1] * y + a[i, 2] * z
 
 
 @njit(cache=True, nogil=True)
@@ -146,7 +155,6 @@ def sample_frames(
 
 _FLOATS = ir.VectorType(ir.FloatType(), 8)
 _FUSED = ("contract",)  # a product and the sum it goes into are one instruction, rounded once
-_JIT: bool = not config.DISABLE_JIT  # type: ignore[attr-defined]
 _BLOCK = 8  # frames
 _TOGETHER = 8  # views made by one thread in the same working memory
 

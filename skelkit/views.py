@@ -37,6 +37,7 @@ STREAMS = ("joint", "bone", "motion")
 """What a view can be given as."""
 
 
+_UNCHANGED = np.eye(3, dtype=np.float32).tobytes()
 _NOTHING = {"bones": np.float32(1), "blur": np.float32(0), "noise": np.float32(0), "hidden": np.False_}
 """What changes nothing."""
 
@@ -60,15 +61,8 @@ class DrawKey:
     def uniforms(self, numbers: int) -> NDArray[np.float64]:
         """(N, numbers) in [0, 1); always the same for the same key."""
         out = np.empty((len(self.sample), numbers))
-        with np.errstate(over="ignore"):  # without the JIT numpy would warn of the products meant to overflow
-            view_kernels.philox_uniforms(
-                np.uint64(self.seed),
-                np.uint64(self.epoch),
-                np.uint64(self.stream),
-                self.sample.astype(np.uint64),
-                self.view.astype(np.uint64),
-                out,
-            )
+        key = np.uint64(self.seed), np.uint64(self.epoch), np.uint64(self.stream)
+        view_kernels.philox_uniforms(*key, self.sample.astype(np.uint64), self.view.astype(np.uint64), out)
         return out
 
     def part(self, number: int) -> DrawKey:
@@ -169,10 +163,9 @@ class ViewParameters:
 
     def mapped(self, matrix: NDArray[np.float64], joints: NDArray[np.bool_] | None = None) -> ViewParameters:
         """With one (N, 3, 3) matrix a view after the maps of the active views' joints, or of (N, V) some."""
-        chosen = np.empty(self.maps.shape[:2], dtype=np.bool_)
-        chosen[:] = self.active[:, None] if joints is None else joints & self.active[:, None]
-        maps = np.array(self.maps, order="C")
-        view_kernels.map_joints(matrix, chosen, maps, maps)
+        chosen = np.ones(self.maps.shape[:2], dtype=np.bool_) if joints is None else joints
+        maps = np.empty(self.maps.shape, dtype=np.float32)
+        view_kernels.map_joints(matrix, chosen & self.active[:, None], self.maps, maps)
         return self.changed(maps=maps)
 
     def changed(self, **fields: Any) -> ViewParameters:
@@ -217,7 +210,7 @@ def identity(frames: NDArray[np.int64], layout: JointLayout, bodies: int) -> Vie
     length = np.asarray(frames, dtype=np.int64)
     if (length < 1).any():
         raise ValueError("a sequence without a frame has no view")
-    shape = (len(length), layout.size, 3, 3)
+    shape, strides = (len(length), layout.size, 3, 3), (0, 0, 12, 4)
     return ViewParameters(
         layout=layout,
         bodies=bodies,
@@ -226,7 +219,7 @@ def identity(frames: NDArray[np.int64], layout: JointLayout, bodies: int) -> Vie
         start=np.zeros_like(length),
         length=length,
         backwards=np.zeros(len(length), dtype=np.bool_),
-        maps=np.broadcast_to(np.eye(3, dtype=np.float32), shape),
+        maps=np.ndarray(shape, np.float32, _UNCHANGED, strides=strides),
         active=np.ones(len(length), dtype=np.bool_),
     )
 

@@ -15,8 +15,6 @@ from skelkit.views import DrawKey, ViewParameters
 __all__ = ["AxisMask", "BoneLengths", "JointJitter", "Mirror", "PartMask", "Rotation", "Shear"]
 
 _NOT_AFTER_NOISE = frozenset({"noise"})
-_OTHERS = np.nonzero(~np.eye(3, dtype=np.bool_))
-"""Rows and columns of the elements that are not on the diagonal."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,10 @@ class Shear:
             raise ValueError(f"shear: strength {self.strength}, expected 0 or more")
 
     def draw(self, key: DrawKey, before: ViewParameters) -> ViewParameters:
-        matrix = np.ones((len(before), 3, 3))
-        matrix[:, _OTHERS[0], _OTHERS[1]] = (2 * key.uniforms(6) - 1) * self.strength
+        others = (2 * key.uniforms(6) - 1) * self.strength
+        elements = np.ones((len(before), 9))
+        elements[:, 1:4], elements[:, 5:8] = others[:, :3], others[:, 3:]
+        matrix = elements.reshape(-1, 3, 3)
         return before.then("shear", {"matrix": matrix}, not_after=_NOT_AFTER_NOISE).mapped(matrix)
 
 

@@ -1,183 +1,354 @@
-"""A run's encoders under a task, beside an untrained encoder of the same size, raw coordinates and chance."""
+"""The tasks of the paper: a run's encoders, beside untrained ones of the same size and raw coordinates."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from skelkit.errors import SkelkitError
-from skelkit.files import replacing
-from skelkit.store import Store
-from skelkit_train.checkpoint import build_model, load_latest
-from skelkit_train.data import Sequences
-from skelkit_train.evaluate.features import Features, raw_coordinates
-from skelkit_train.evaluate.linear import LinearConfig, linear
-from skelkit_train.evaluate.retrieval import retrieval
-from skelkit_train.evaluate.scores import Scores
+from skelkit_train.evaluate.compress import CompressConfig, compress
+from skelkit_train.evaluate.curve import Fitted
+from skelkit_train.evaluate.features import untouched
+from skelkit_train.evaluate.finetune import FinetuneConfig, finetune
+from skelkit_train.evaluate.fusion import Fusion, apart, fused, side_by_side
+from skelkit_train.evaluate.linear import LinearConfig, linear, logistic
+from skelkit_train.evaluate.results import Evaluation, Row, Trial, file_name, summarise, write
+from skelkit_train.evaluate.retrieval import ranked
+from skelkit_train.evaluate.scores import Scores, score
+from skelkit_train.evaluate.setting import Candidate, Setting
+from skelkit_train.evaluate.subsets import LabelSubsets
 
-__all__ = ["Evaluation", "Row", "evaluate_linear", "evaluate_retrieval"]
+__all__ = ["SHARES", "evaluate_finetune", "evaluate_linear", "evaluate_retrieval", "evaluate_semi"]
 
-Task = Callable[[Features, NDArray[np.int64], NDArray[np.int64], str], Scores]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: an encoder and its scores."""
-
-    encoder: str
-    representation: str
-    top1: float
-    mean_class: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluation found; written into the run as ``eval-TASK-DATA-PROTOCOL[-REPRESENTATION].json``."""
-
-    task: str
-    run: str
-    data: str
-    content_hash: str
-    """Of the data."""
-    protocol: str
-    representation: str | None
-    """None: all of the run's."""
-    epoch: int
-    """Of the checkpoint."""
-    train: int
-    test: int
-    """Samples."""
-    chance: float
-    settings: dict[str, Any]
-    rows: list[Row]
-    seconds: float
-
-    @property
-    def path(self) -> Path:
-        """Where in the run it is written."""
-        what = [self.task, Path(self.data).stem, self.protocol, self.representation]
-        return Path(self.run) / f"eval-{'-'.join(part for part in what if part)}.json"
-
-    def table(self) -> str:
-        """For people: one line an encoder."""
-        lines = [
-            f"{self.task}, {self.protocol}: {self.train} train, {self.test} test, "
-            f"checkpoint after {self.epoch} epochs",
-            f"  {'':24}{'top-1':>8}{'mean class':>12}",
-        ]
-        for row in self.rows:
-            name = f"{row.encoder} {row.representation}".strip()
-            lines.append(f"  {name:24}{row.top1:8.1%}{row.mean_class:12.1%}")
-        lines.append(f"  {'chance':24}{self.chance:8.1%}")
-        return "\n".join(lines)
+SHARES = (1.0, 5.0, 10.0, 20.0, 40.0)
+"""Percent of the labels, in the paper's semi-supervised table."""
 
 
 def evaluate_linear(
-    run: Path,
-    data: Path,
-    protocol: str,
-    *,
+    setting: Setting,
     config: LinearConfig,
-    device: torch.device,
-    representation: str | None = None,
-    baselines: bool = True,
-    progress: bool = True,
-) -> Evaluation:
-    """Linear evaluation of a run's encoders; see `linear`. Raises what `_evaluate` raises."""
-
-    def task(features: Features, train: NDArray[np.int64], test: NDArray[np.int64], name: str) -> Scores:
-        return linear(features, train, test, config, progress=progress, name=f"linear, {name}")
-
-    found = _evaluate(task, run, data, protocol, device, representation, baselines, config.seed)
-    return _write(run, "linear", found, asdict(config))
-
-
-def evaluate_retrieval(
-    run: Path,
-    data: Path,
-    protocol: str,
     *,
-    k: int = 1,
-    device: torch.device,
     representation: str | None = None,
     baselines: bool = True,
+    fusion: Fusion = "features",
+    seeds: int = 1,
+    quick: bool = False,
+    fresh: bool = False,
 ) -> Evaluation:
-    """Retrieval with a run's encoders; see `retrieval`. Raises what `_evaluate` raises."""
+    """Linear evaluation of a run's encoders; see `linear`, and `logistic` for the quick way.
 
-    def task(features: Features, train: NDArray[np.int64], test: NDArray[np.int64], _: str) -> Scores:
-        return retrieval(features, train, test, k=k)
-
-    found = _evaluate(task, run, data, protocol, device, representation, baselines, seed=0)
-    return _write(run, "retrieval", found, {"k": k})
-
-
-def _evaluate(
-    task: Task,
-    run: Path,
-    data: Path,
-    protocol: str,
-    device: torch.device,
-    representation: str | None,
-    baselines: bool,
-    seed: int,
-) -> dict[str, Any]:
-    """The facts and rows of an evaluation.
+    ``seeds`` trainings from the configuration's seed on; a finished one is not repeated unless ``fresh``.
 
     Raises
     ------
-    SkelkitError : no such run or representation; the store is of another layout or recipe than the run's
-    StoreError : the store is damaged or lacks the protocol
+    SkelkitError : the run lacks a representation, or the disk refuses
     """
     began = time.perf_counter()
-    checkpoint = load_latest(run)
-    names = checkpoint.config.names
-    if representation is not None and representation not in names:
-        raise SkelkitError(f"{run}: has {', '.join(names)}, not {representation}")
-    with Store(data) as store:
-        checkpoint.data.check(store)
-        train, test = store.part(protocol, train=True), store.part(protocol, train=False)
-        sequences = Sequences.load(store, checkpoint.data.bodies, device)
-        content_hash = store.content_hash
-    if (sequences.label[np.concatenate([train, test])] < 0).any():
-        raise SkelkitError(f"{data}: some samples have no label (-1), which evaluation needs")
-    trained = checkpoint.restore_model(device)
-    untrained = build_model(checkpoint.config, checkpoint.data).to(device)
     rows = []
+    for candidate in setting.candidates(representation, untrained=baselines, raw=baselines):
+        memory = setting.trials("linear", candidate, fresh, fusion=fusion, quick=quick)
+        trials = []
+        for seed in [config.seed] if quick else range(config.seed, config.seed + seeds):
+            own = replace(config, seed=seed)
+            train = partial(_probed, setting, candidate, own, fusion, quick)
+            trials.append(memory.recall({"config": asdict(own)}, train))
+        rows.append(_row(setting, candidate, None, trials))
+    settings = {**asdict(config), "fusion": fusion, "seeds": seeds, "quick": quick}
+    defaults = {**asdict(LinearConfig()), "fusion": "features", "seeds": 1, "quick": False}
+    return _finish(setting, "linear", representation, settings, defaults, rows, began)
 
-    def add(kind: str, name: str, encoder: Any) -> None:
-        features = Features(sequences, encoder, checkpoint.config.frames, seed)
-        rows.append(Row(kind, name, **asdict(task(features, train, test, f"{kind} {name}".strip()))))
 
-    for name in [representation] if representation else names:
-        add("pretrained", name, trained.encoder(name))
-        if baselines:
-            add("untrained", name, untrained.encoder(name))
-    if baselines:
-        add("raw coordinates", "", raw_coordinates)
-    return {
-        "data": str(data),
-        "content_hash": content_hash,
-        "protocol": protocol,
-        "representation": representation,
-        "epoch": checkpoint.epoch,
-        "train": len(train),
-        "test": len(test),
-        "chance": 1 / len(np.unique(sequences.label[test])),
-        "rows": rows,
-        "seconds": round(time.perf_counter() - began, 3),
+def evaluate_retrieval(
+    setting: Setting,
+    *,
+    k: int = 1,
+    representation: str | None = None,
+    baselines: bool = True,
+    fusion: Fusion = "features",
+    compressed: bool = False,
+    seed: int = 0,
+    seeds: int = 1,
+) -> Evaluation:
+    """Retrieval with a run's encoders; see `retrieval`. With ``compressed`` an autoencoder first compresses
+    the features, ``seeds`` times from ``seed`` on; see `compress`.
+
+    Raises
+    ------
+    SkelkitError : the run lacks a representation, or the disk refuses
+    """
+    began = time.perf_counter()
+    train, test = setting.train, setting.held_out["test"]
+    asked = np.concatenate([test, setting.held_out.get("validation", test[:0])])
+    rows = []
+    for candidate in setting.candidates(representation, untrained=baselines, raw=baselines):
+        trials = []
+        with untouched(candidate.encoder):
+            parts = [setting.features(part) for part in apart(candidate.encoder, fusion)]
+            label, wanted = parts[0].labels(train), parts[0].labels(asked)
+            pairs = [(part.centre(train), part.centre(asked)) for part in parts]
+            for trial in range(seed, seed + (seeds if compressed else 1)):
+                taken = pairs
+                if compressed:
+                    how = CompressConfig(seed=trial)
+                    taken = [compress(*pair, how, progress=setting.progress) for pair in pairs]
+                gallery, query = side_by_side(taken)
+                look = partial(ranked, gallery, gallery_label=label, places=train, k=k)
+                found = look(query[: len(test)], label=wanted[: len(test)], progress=setting.progress)
+                held_out = None
+                if len(asked) > len(test):
+                    held_out = _numbers(look(query[len(test) :], label=wanted[len(test) :]))
+                trials.append(
+                    Trial(
+                        top1=found.top1,
+                        top5=found.top5,
+                        mean_class=found.mean_class,
+                        seed=trial,
+                        subset=None,
+                        train=len(train),
+                        predicted=found.predicted,
+                        mean_average_precision=found.mean_average_precision,
+                        nearest=[setting.names[place] for place in found.nearest],
+                        similarity=found.similarity,
+                        validation=held_out,
+                    )
+                )
+        rows.append(_row(setting, candidate, None, trials))
+    settings = {"k": k, "fusion": fusion, "compressed": compressed, "seed": seed, "seeds": seeds}
+    defaults = {"k": 1, "fusion": "features", "compressed": False, "seed": 0, "seeds": 1}
+    return _finish(setting, "retrieval", representation, settings, defaults, rows, began)
+
+
+def evaluate_finetune(
+    setting: Setting,
+    config: FinetuneConfig,
+    *,
+    supervised: bool = False,
+    representation: str | None = None,
+    fusion: Fusion = "features",
+    seeds: int = 1,
+    fresh: bool = False,
+) -> Evaluation:
+    """Fine-tuning of a run's encoders with all labels, or with ``supervised`` the same from random weights;
+    see `finetune`. On the store of another dataset it is transfer.
+
+    ``seeds`` trainings from the configuration's seed on; a finished one is not repeated unless ``fresh``.
+
+    Raises
+    ------
+    SkelkitError : the run lacks a representation, or the disk refuses
+    """
+    began = time.perf_counter()
+    rows = []
+    for candidate in setting.candidates(
+        representation, pretrained=not supervised, untrained=supervised, raw=False
+    ):
+        configs = [replace(config, seed=seed) for seed in range(config.seed, config.seed + seeds)]
+        trials = [_finetuned(setting, candidate, own, fusion, fresh, setting.train) for own in configs]
+        rows.append(_row(setting, candidate, None, trials))
+    settings = {**asdict(config), "fusion": fusion, "seeds": seeds}
+    defaults = {**asdict(FinetuneConfig()), "fusion": "features", "seeds": 1}
+    task = "supervised" if supervised else "finetune"
+    return _finish(setting, task, representation, settings, defaults, rows, began)
+
+
+def evaluate_semi(
+    setting: Setting,
+    config: FinetuneConfig,
+    *,
+    shares: Sequence[float] = SHARES,
+    subsets: int = 5,
+    listed: LabelSubsets | None = None,
+    representation: str | None = None,
+    baselines: bool = False,
+    fusion: Fusion = "features",
+    fresh: bool = False,
+) -> Evaluation:
+    """Fine-tuning with ``shares`` percent of the labels, on ``subsets`` stratified subsets each, or on those
+    ``listed``; their names are written into the run. A finished training is not repeated unless ``fresh``.
+
+    Raises
+    ------
+    SkelkitError : the run lacks a representation, a listed name is not in the training part, or the disk
+        refuses
+    """
+    began = time.perf_counter()
+    label = setting.sequences.label
+    known = {"protocol": setting.protocol, "content_hash": setting.content_hash}
+    chosen = (
+        [listed]
+        if listed
+        else [
+            LabelSubsets.draw(
+                setting.names, label, setting.train, share=share, count=subsets, seed=config.seed, **known
+            )
+            for share in shares
+        ]
+    )
+    places = [each.places(setting.names, setting.train) for each in chosen]
+    candidates = setting.candidates(representation, untrained=baselines, raw=False)
+    files = []
+    for each in chosen:
+        which = {"seed": config.seed, "subsets": len(each.subsets), "held": setting.subjects}
+        prefix = f"subsets-{setting.data.stem}-{setting.protocol}-share{each.share:g}"
+        files.append(file_name(prefix, which, {"seed": 0, "subsets": 5, "held": []}))
+        each.write(setting.run / files[-1])
+    rows = []
+    for candidate in candidates:
+        for each, parts in zip(chosen, places, strict=True):
+            trials = [
+                _finetuned(setting, candidate, replace(config, seed=config.seed + n), fusion, fresh, part, n)
+                for n, part in enumerate(parts)
+            ]
+            rows.append(_row(setting, candidate, each.share, trials))
+    settings = {
+        **asdict(config),
+        "fusion": fusion,
+        "shares": [each.share for each in chosen],
+        "subsets": len(chosen[0].subsets),
+        "listed": listed is not None,
     }
+    defaults = {
+        **asdict(FinetuneConfig()),
+        "fusion": "features",
+        "shares": list(SHARES),
+        "subsets": 5,
+        "listed": False,
+    }
+    return _finish(setting, "semi", representation, settings, defaults, rows, began, files)
 
 
-def _write(run: Path, task: str, found: dict[str, Any], settings: dict[str, Any]) -> Evaluation:
-    evaluation = Evaluation(task=task, run=str(run), settings=settings, **found)
-    with replacing(evaluation.path, "the evaluation") as temporary:
-        temporary.write_text(json.dumps(asdict(evaluation), indent=1) + "\n", encoding="utf-8")
-    return evaluation
+def _probed(
+    setting: Setting, candidate: Candidate, config: LinearConfig, fusion: Fusion, quick: bool
+) -> Trial:
+    """One linear evaluation of an encoder."""
+    fitted = []
+    with untouched(candidate.encoder):
+        for encoder in apart(candidate.encoder, fusion):
+            features = setting.features(encoder, config.seed)
+            if quick:
+                tests = {part: features.centre(places) for part, places in setting.held_out.items()}
+                train, label = features.centre(setting.train), features.labels(setting.train)
+                fitted.append(Fitted(logistic(train, label, tests), []))
+                continue
+            name = f"linear, {candidate.title}, seed {config.seed}"
+            held_out, progress = dict(setting.held_out), setting.progress
+            fitted.append(linear(features, setting.train, held_out, config, progress=progress, name=name))
+    return _trial(setting, fused(fitted), config.seed, None)
+
+
+def _finetuned(
+    setting: Setting,
+    candidate: Candidate,
+    config: FinetuneConfig,
+    fusion: Fusion,
+    fresh: bool,
+    train: NDArray[np.int64],
+    subset: int | None = None,
+) -> Trial:
+    """One training on the places ``train`` (n,), unless it was finished before."""
+    encoder, percent = candidate.encoder, 100 * len(train) / len(setting.train)
+    title = f"{candidate.title}, {percent:.0f}% labels, seed {config.seed}"
+
+    def compute() -> Trial:
+        fitted = [
+            finetune(
+                setting.sequences,
+                part,
+                setting.checkpoint.config.frames,
+                train,
+                dict(setting.held_out),
+                config,
+                progress=setting.progress,
+                name=title,
+            )
+            for part in apart(encoder, fusion)
+            if isinstance(part, nn.Module)
+        ]
+        return replace(_trial(setting, fused(fitted), config.seed, subset), train=len(train))
+
+    names = hashlib.sha256("\n".join(setting.names[place] for place in train).encode()).hexdigest()
+    memory = setting.trials("finetune", candidate, fresh, fusion=fusion)
+    trial = memory.recall({"config": asdict(config), "train": names}, compute)
+    return replace(trial, subset=subset)
+
+
+def _trial(setting: Setting, fitted: Fitted, seed: int, subset: int | None) -> Trial:
+    found = {part: _score(setting, part, logits) for part, logits in fitted.logits.items()}
+    test = found["test"]
+    scored = [row for row in fitted.curve if "test" in row]
+    best = max(scored, key=lambda row: row["test"], default=None)
+    return Trial(
+        top1=test.top1,
+        top5=test.top5,
+        mean_class=test.mean_class,
+        seed=seed,
+        subset=subset,
+        train=len(setting.train),
+        predicted=test.predicted,
+        best_on_test={"epoch": best["epoch"], "top1": best["test"]} if best else None,
+        validation=_numbers(found["validation"]) if "validation" in found else None,
+        curve=fitted.curve,
+    )
+
+
+def _score(setting: Setting, part: str, logits: Tensor) -> Scores:
+    classes = len(setting.classes)
+    label = torch.from_numpy(setting.sequences.label[setting.held_out[part]]).to(logits.device)
+    return score(logits.topk(min(5, logits.shape[1]), dim=1).indices, label, classes)
+
+
+def _numbers(scores: Scores) -> dict[str, float]:
+    return {"top1": scores.top1, "top5": scores.top5, "mean_class": scores.mean_class}
+
+
+def _row(setting: Setting, candidate: Candidate, share: float | None, trials: list[Trial]) -> Row:
+    label = setting.sequences.label[setting.held_out["test"]].tolist()
+    return summarise(candidate.kind, candidate.representation, share, trials, label, len(setting.classes))
+
+
+def _finish(
+    setting: Setting,
+    task: str,
+    representation: str | None,
+    settings: dict[str, Any],
+    defaults: dict[str, Any],
+    rows: list[Row],
+    began: float,
+    subset_files: Sequence[str] = (),
+) -> Evaluation:
+    """The evaluation, written into the run."""
+    test = setting.held_out["test"]
+    label = setting.sequences.label[test]
+    settings = {**settings, "subjects": len(setting.subjects)}
+    what = [f"eval-{task}", setting.data.stem, setting.protocol, representation]
+    return write(
+        Evaluation(
+            task=task,
+            run=str(setting.run),
+            data=str(setting.data),
+            content_hash=setting.content_hash,
+            protocol=setting.protocol,
+            representation=representation,
+            epoch=setting.checkpoint.epoch,
+            train=len(setting.train),
+            test=len(test),
+            validation=len(setting.held_out.get("validation", ())),
+            subjects_held_out=setting.subjects,
+            chance=1 / len(np.unique(label)),
+            settings=settings,
+            classes=setting.classes,
+            test_samples={"name": [setting.names[place] for place in test], "label": label.tolist()},
+            subset_files=list(subset_files),
+            rows=rows,
+            seconds=round(time.perf_counter() - began, 3),
+            file=file_name("-".join(part for part in what if part), settings, {**defaults, "subjects": 0}),
+        )
+    )

@@ -1,0 +1,209 @@
+"""What an evaluation found: for people a table, for programs JSON in the run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skelkit.files import replacing
+
+__all__ = ["Evaluation", "Row", "Trial", "file_name", "summarise", "write"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training, or one retrieval, of an encoder. Shares are in 0..1, those of the last epoch."""
+
+    seed: int
+    subset: int | None
+    """Number of the subset of the labels, from 0; None: all of them."""
+    train: int
+    """Samples trained on."""
+    top1: float
+    top5: float
+    """Retrieval: the right class is among the five nearest."""
+    mean_class: float
+    """Mean over the classes of the share that is right in each."""
+    predicted: list[int]
+    """Class of each test sample, in the order of ``test_samples``."""
+    mean_average_precision: float | None = None
+    """Retrieval only."""
+    nearest: list[str] | None = None
+    """Retrieval only: the name of each test sample's nearest training sample."""
+    similarity: list[float] | None = None
+    """Retrieval only: its cosine."""
+    best_on_test: dict[str, float] | None = None
+    """Epoch and top-1 of the best epoch as the test part tells it: never the result, it is too good."""
+    validation: dict[str, float] | None = None
+    """``top1``, ``top5``, ``mean_class`` on the subjects held out."""
+    curve: Sequence[dict[str, float]] = ()
+    """By epoch: ``epoch`` from 1, ``loss``, and top-1 as ``test`` and ``validation`` where it was taken."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: an encoder, and the means of its trials."""
+
+    encoder: str
+    representation: str
+    share: float | None
+    """Percent of the labels trained on; None: all."""
+    top1: float
+    top5: float
+    mean_class: float
+    mean_average_precision: float | None
+    best_on_test: float | None
+    """Top-1; see `Trial`."""
+    validation: float | None
+    """Top-1."""
+    deviation: dict[str, float] | None
+    """Standard deviation over the trials (n - 1) of the shares above; None for a single trial."""
+    per_class: list[float | None]
+    """(K,) share that is right of each class; None where the test part has none of it."""
+    confusion: list[list[int]]
+    """(K, K) test samples by true class (row) and predicted class (column), all trials together."""
+    trials: list[Trial]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation, as it is written into the run."""
+
+    task: str
+    run: str
+    data: str
+    content_hash: str
+    """Of the data."""
+    protocol: str
+    representation: str | None
+    """None: all of the run's, each by itself; ``seq+graph``: fused."""
+    epoch: int
+    """Of the checkpoint."""
+    train: int
+    test: int
+    validation: int
+    """Samples; 0: no subjects were held out."""
+    subjects_held_out: list[int]
+    chance: float
+    settings: dict[str, Any]
+    classes: list[str]
+    """(K,) names."""
+    test_samples: dict[str, list[Any]]
+    """``name`` and ``label``, (m,) each."""
+    subset_files: list[str]
+    """In the run: the names of the samples of each subset of the labels."""
+    rows: list[Row]
+    seconds: float
+    file: str
+    """In the run."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is written."""
+        return Path(self.run) / self.file
+
+    def table(self) -> str:
+        """For people: one line an encoder; deviations where there are several trials."""
+        columns = {"top1": "top-1", "top5": "top-5", "mean_class": "mean class"}
+        optional = {
+            "mean_average_precision": "mAP",
+            "validation": "validation",
+            "best_on_test": "best on test",
+        }
+        columns |= {
+            k: v for k, v in optional.items() if any(getattr(row, k) is not None for row in self.rows)
+        }
+        validation = f", {self.validation} validation" if self.validation else ""
+        lines = [
+            f"{self.task}, {self.protocol}: {self.train} train, {self.test} test{validation}, "
+            f"checkpoint after {self.epoch} epochs",
+            f"  {'':30}" + "".join(f"{title:>15}" for title in columns.values()),
+        ]
+        for row in self.rows:
+            share = f" {row.share:g}% labels" if row.share is not None else ""
+            cells = "".join(f"{_cell(row, column):>15}" for column in columns)
+            lines.append(f"  {f'{row.encoder} {row.representation}'.strip() + share:30}{cells}")
+        lines.append(f"  {'chance':30}{f'{self.chance:.1%}':>15}")
+        return "\n".join(lines)
+
+
+def _cell(row: Row, column: str) -> str:
+    value = getattr(row, column)
+    if value is None:
+        return ""
+    deviation = (row.deviation or {}).get(column)
+    return f"{value:.1%}" if deviation is None else f"{value:.1%} ±{100 * deviation:.1f}"
+
+
+def summarise(
+    encoder: str,
+    representation: str,
+    share: float | None,
+    trials: list[Trial],
+    label: Sequence[int],
+    classes: int,
+) -> Row:
+    """The row of some trials on test samples of the classes ``label`` (m,), of ``classes`` in all."""
+    predicted = np.array([trial.predicted for trial in trials])
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (np.broadcast_to(np.asarray(label), predicted.shape), predicted), 1)
+    totals = confusion.sum(axis=1)
+    values: dict[str, list[float | None]] = {
+        name: [getattr(trial, name) for trial in trials]
+        for name in ("top1", "top5", "mean_class", "mean_average_precision")
+    }
+    for name in ("best_on_test", "validation"):
+        parts: list[dict[str, float] | None] = [getattr(trial, name) for trial in trials]
+        values[name] = [part["top1"] if part else None for part in parts]
+    known = {
+        name: [v for v in column if v is not None] for name, column in values.items() if None not in column
+    }
+    means = {name: statistics.fmean(column) for name, column in known.items()}
+    deviation = {name: statistics.stdev(column) for name, column in known.items() if len(column) > 1}
+    return Row(
+        encoder=encoder,
+        representation=representation,
+        share=share,
+        top1=means["top1"],
+        top5=means["top5"],
+        mean_class=means["mean_class"],
+        mean_average_precision=means.get("mean_average_precision"),
+        best_on_test=means.get("best_on_test"),
+        validation=means.get("validation"),
+        deviation=deviation or None,
+        per_class=[
+            right / total if total else None
+            for right, total in zip(confusion.diagonal().tolist(), totals.tolist(), strict=True)
+        ],
+        confusion=confusion.tolist(),
+        trials=trials,
+    )
+
+
+def file_name(prefix: str, settings: dict[str, Any], defaults: dict[str, Any]) -> str:
+    """``PREFIX-k5-seeds3.json``: the settings that are not the defaults stand in the name, so that results
+    of others are not overwritten.
+
+    >>> file_name("eval-retrieval-ntu60-xsub", {"k": 5, "compressed": True}, {"k": 1, "compressed": False})
+    'eval-retrieval-ntu60-xsub-k5-compressed.json'
+    """
+    parts = [prefix]
+    for name, value in settings.items():
+        if value != defaults[name]:
+            values = value if isinstance(value, list | tuple) else [value]
+            text = "+".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+            parts.append(name if value is True else f"{name}{text}")
+    return "-".join(parts).replace("/", "_") + ".json"
+
+
+def write(evaluation: Evaluation) -> Evaluation:
+    """Write it into its run. Raises SkelkitError where the disk refuses."""
+    with replacing(evaluation.path, "the evaluation") as temporary:
+        temporary.write_text(json.dumps(asdict(evaluation)) + "\n", encoding="utf-8")
+    return evaluation

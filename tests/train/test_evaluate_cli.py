@@ -1,0 +1,90 @@
+"""The commands of evaluation: what they print is what they write, and they fail in one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from skelkit_train.cli import main
+
+COMMANDS = {
+    "linear": ["--epochs", 2, "--seeds", 2],
+    "retrieval": ["-k", 3],
+    "semi": ["--epochs", 1, "--share", 20, "--subsets", 2],
+    "finetune": ["--epochs", 1],
+    "supervised": ["--epochs", 1],
+}
+NAMES = {
+    "linear": "epochs2-seed5-seeds2",
+    "retrieval": "k3-seed5",
+    "semi": "epochs1-seed5-shares20-subsets2",
+    "finetune": "epochs1-seed5",
+    "supervised": "epochs1-seed5",
+}
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="skelkit-train")
+
+
+def fails(*arguments, code=1):
+    """The one line that a failing command prints."""
+    result = invoke(*arguments)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    return result.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("task", COMMANDS)
+def test_printed_json_is_the_file_named_by_its_settings(task, own_run, ntu):
+    options = ["--protocol", "xsub", "--representation", "seq", "--seed", 5, "--device", "cpu", "--json"]
+    result = invoke("eval", task, own_run, ntu, *COMMANDS[task], *options)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    path = own_run / f"eval-{task}-{ntu.stem}-xsub-seq-{NAMES[task]}.json"
+    assert found == json.loads(path.read_text())
+    assert found["task"] == task
+    assert found["settings"]["seed"] == 5
+    assert found["rows"][0]["encoder"] == ("untrained" if task == "supervised" else "pretrained")
+
+
+def test_subsets_of_one_run_serve_another(own_run, ntu, tmp_path):
+    options = ["--protocol", "xsub", "--representation", "seq", "--epochs", 1, "--device", "cpu", "--json"]
+    first = json.loads(invoke("eval", "semi", own_run, ntu, "--share", 20, "--subsets", 2, *options).stdout)
+    (own_run / first["subset_files"][0]).rename(tmp_path / "subsets.json")
+    given = ["--subset-file", tmp_path / "subsets.json"]
+    again = json.loads(invoke("eval", "semi", own_run, ntu, *given, *options).stdout)
+    assert again["rows"] == first["rows"]
+    assert "give it or --share" in fails(
+        "eval", "semi", own_run, ntu, *given, "--share", 5, "--protocol", "xsub", code=2
+    )
+    (tmp_path / "subsets.json").write_text("{}")
+    assert "subsets.json: no file of label subsets" in fails(
+        "eval", "semi", own_run, ntu, *given, "--protocol", "xsub"
+    )
+
+
+def test_table_shows_deviations_validation_and_the_best_on_test(own_run, ntu):
+    options = ["--protocol", "xsub", "--epochs", 2, "--seeds", 2, "--validation", 1, "--no-baselines"]
+    result = invoke("eval", "linear", own_run, ntu, *options, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("linear, xsub: 16 train, 8 test, 8 validation")
+    assert lines[1].split() == ["top-1", "top-5", "mean", "class", "validation", "best", "on", "test"]
+    assert lines[2].count("±") == 5
+    assert "linear, pretrained seq, seed 0" in result.stderr  # the progress
+
+
+@pytest.mark.parametrize("task", COMMANDS)
+def test_wrong_usage_and_what_a_user_can_mend(task, own_run, ntu):
+    where = ["eval", task, own_run, ntu, "--protocol", "xsub"]
+    assert "'--representation'" in fails(*where, "--representation", "seq+sound", code=2)
+    assert "'--fusion'" in fails(*where, "--fusion", "votes", code=2)
+    assert "has seq, graph, not image" in fails(*where, "--representation", "image")
+    assert "9 subjects cannot be held out" in fails(*where, "--validation", 9)
+
+
+def test_a_share_of_nothing_is_wrong_usage(own_run, ntu):
+    assert "'--share'" in fails("eval", "semi", own_run, ntu, "--protocol", "xsub", "--share", 0, code=2)

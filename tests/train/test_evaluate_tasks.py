@@ -1,0 +1,345 @@
+"""Every task on a run: complete, the same again, honest, and never confused with another's result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from skelkit.errors import SkelkitError, StoreError
+from skelkit.store import Store
+from skelkit_train.checkpoint import build_model, load_latest
+from skelkit_train.data import Sequences
+from skelkit_train.evaluate import tasks
+from skelkit_train.evaluate.features import Features, raw_coordinates
+from skelkit_train.evaluate.finetune import FinetuneConfig
+from skelkit_train.evaluate.linear import LinearConfig
+from skelkit_train.evaluate.setting import open_setting
+from skelkit_train.evaluate.subsets import LabelSubsets
+from skelkit_train.evaluate.tasks import (
+    evaluate_finetune,
+    evaluate_linear,
+    evaluate_retrieval,
+    evaluate_semi,
+)
+from skelkit_train.pretrain import pretrain
+
+CPU = torch.device("cpu")
+PROBE = LinearConfig(epochs=2)
+TUNE = FinetuneConfig(epochs=1)
+
+
+def setting(run, data, protocol="xsub", **options):
+    return open_setting(run, data, protocol, device=CPU, **options)
+
+
+TASKS = {
+    "linear": lambda where, **options: evaluate_linear(where, PROBE, **options),
+    "retrieval": evaluate_retrieval,
+    "semi": lambda where, **options: evaluate_semi(where, TUNE, shares=(20.0,), subsets=2, **options),
+    "finetune": lambda where, **options: evaluate_finetune(where, TUNE, **options),
+    "supervised": lambda where, **options: evaluate_finetune(where, TUNE, supervised=True, **options),
+}
+
+
+@pytest.fixture(params=TASKS)
+def task(request):
+    return TASKS[request.param]
+
+
+def states_equal(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_result_is_complete_and_its_file_in_the_run_is_equal(task, own_run, ntu):
+    where = setting(own_run, ntu, subjects=1)
+    found = task(where, representation="seq")
+    assert (found.protocol, found.epoch, found.train, found.test, found.validation) == ("xsub", 3, 16, 8, 8)
+    assert len(found.subjects_held_out) == 1
+    assert found.chance == 0.25
+    with Store(ntu) as store:
+        assert found.test_samples["name"] == [store.names[k] for k in store.part("xsub", train=False)]
+        assert found.classes == [store.class_name(k) for k in range(4)]
+        assert found.content_hash == store.content_hash
+    label = found.test_samples["label"]
+    for row in found.rows:
+        assert np.sum(row.confusion) == 8 * len(row.trials)
+        assert row.top1 == pytest.approx(row.mean_class)  # as many of each class
+        assert row.per_class == pytest.approx([row.confusion[k][k] / sum(row.confusion[k]) for k in range(4)])
+        for trial in row.trials:
+            assert np.mean(np.equal(trial.predicted, label)) == pytest.approx(trial.top1)
+            if found.task == "retrieval":
+                assert trial.validation.keys() == {"top1", "top5", "mean_class"}
+                assert len(trial.nearest) == len(trial.similarity) == 8
+            else:
+                assert trial.validation["top1"] == pytest.approx(trial.curve[-1]["validation"])
+                assert trial.curve[-1]["test"] == pytest.approx(trial.top1)
+    assert json.loads(found.path.read_text()) == json.loads(json.dumps(asdict(found)))
+    assert [path.name for path in own_run.glob("*.tmp")] == []
+    table = found.table()
+    for words in ("16 train, 8 test, 8 validation", "checkpoint after 3 epochs", "seq", "25.0%"):
+        assert words in table
+
+
+def test_evaluation_is_the_same_again(task, own_run, ntu):
+    first = task(setting(own_run, ntu), representation="graph")
+    torch.rand(3)
+    fresh = {} if first.task == "retrieval" else {"fresh": True}
+    again = task(setting(own_run, ntu), representation="graph", **fresh)
+    assert again.rows == first.rows
+    assert again.path == first.path
+
+
+def test_a_finished_training_is_not_repeated(own_run, ntu, monkeypatch):
+    where = setting(own_run, ntu)
+    first = evaluate_semi(where, TUNE, shares=(20.0,), subsets=2, representation="seq")
+    real, calls = tasks.finetune, []
+
+    def spy(*arguments, **options):
+        calls.append(arguments)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(tasks, "finetune", spy)
+    more = evaluate_semi(where, TUNE, shares=(20.0,), subsets=3, representation="seq")
+    assert len(calls) == 1
+    assert more.rows[0].trials[:2] == first.rows[0].trials
+    evaluate_semi(where, replace(TUNE, learning_rate=1.0), shares=(20.0,), subsets=2, representation="seq")
+    assert len(calls) == 3
+    evaluate_semi(setting(own_run, ntu, subjects=1), TUNE, shares=(20.0,), subsets=1, representation="seq")
+    assert len(calls) == 4
+    for trial in (own_run / "trials").iterdir():
+        trial.write_text(trial.read_text()[:-30])
+    again = evaluate_semi(where, TUNE, shares=(20.0,), subsets=2, representation="seq")
+    assert len(calls) == 6
+    assert again.rows == first.rows
+
+
+def test_semi_trains_on_the_subsets_that_the_run_lists(own_run, ntu, monkeypatch):
+    real, trained = tasks.finetune, []
+
+    def spy(sequences, encoder, frames, train, *arguments, **options):
+        trained.append(train)
+        return real(sequences, encoder, frames, train, *arguments, **options)
+
+    monkeypatch.setattr(tasks, "finetune", spy)
+    where = setting(own_run, ntu)
+    found = evaluate_semi(where, TUNE, shares=(20.0, 40.0), subsets=2, representation="seq")
+    listed = [LabelSubsets.read(own_run / file) for file in found.subset_files]
+    assert [each.share for each in listed] == [row.share for row in found.rows] == [20, 40]
+    names = [[where.names[place] for place in places] for places in trained]
+    assert names == [*listed[0].subsets, *listed[1].subsets]
+    assert len(names[0]) == 4
+    assert [trial.subset for trial in found.rows[0].trials] == [0, 1]
+
+    trained.clear()
+    again = evaluate_semi(where, TUNE, listed=listed[1], representation="seq", fresh=True)
+    assert [[where.names[place] for place in places] for places in trained] == listed[1].subsets
+    assert again.rows == found.rows[1:]
+
+
+def test_seeds_give_mean_and_standard_deviation(own_run, ntu):
+    found = evaluate_linear(setting(own_run, ntu), PROBE, seeds=3, baselines=False)
+    for row in found.rows:
+        for name in ("top1", "mean_class"):
+            values = [getattr(trial, name) for trial in row.trials]
+            assert getattr(row, name) == pytest.approx(np.mean(values))
+            assert row.deviation[name] == pytest.approx(np.std(values, ddof=1))
+        assert [trial.seed for trial in row.trials] == [0, 1, 2]
+        assert len({trial.curve[0]["loss"] for trial in row.trials}) == 3
+    single = evaluate_linear(setting(own_run, ntu), PROBE, baselines=False)
+    assert single.rows[0].deviation is None
+    assert single.rows[0].trials == found.rows[0].trials[:1]
+
+
+def test_the_last_epoch_is_the_result_and_the_best_on_test_stands_apart(own_run, ntu):
+    config = LinearConfig(epochs=12, learning_rate=30.0)  # such a rate makes the curve jump
+    found = evaluate_linear(setting(own_run, ntu), config, baselines=False)
+    better = 0
+    for row in found.rows:
+        (trial,) = row.trials
+        tops = [point["test"] for point in trial.curve]
+        assert trial.top1 == row.top1 == pytest.approx(tops[-1])
+        assert trial.best_on_test == {"epoch": 1 + int(np.argmax(tops)), "top1": max(tops)}
+        assert row.best_on_test == max(tops)
+        better += row.best_on_test > row.top1
+    assert better
+    assert "best on test" in found.table()
+
+
+def test_other_settings_do_not_overwrite(own_run, ntu):
+    where = setting(own_run, ntu)
+    found = [
+        evaluate_retrieval(where, baselines=False),
+        evaluate_retrieval(where, k=3, baselines=False),
+        evaluate_retrieval(where, representation="seq", baselines=False),
+        evaluate_retrieval(where, representation="seq+graph", baselines=False),
+        evaluate_retrieval(where, representation="seq+graph", fusion="scores", baselines=False),
+        evaluate_linear(where, PROBE, baselines=False),
+        evaluate_linear(where, PROBE, seeds=2, baselines=False),
+        evaluate_linear(where, replace(PROBE, seed=1), baselines=False),
+        evaluate_linear(where, PROBE, quick=True, baselines=False),
+        evaluate_linear(setting(own_run, ntu, subjects=1), PROBE, quick=True, baselines=False),
+    ]
+    assert len({each.path for each in found}) == len(found)
+    assert found[0].path.name == f"eval-retrieval-{ntu.stem}-xsub.json"
+    for each in found:
+        assert json.loads(each.path.read_text()) == json.loads(json.dumps(asdict(each)))
+
+
+def test_fused_representations_are_not_those_of_one(own_run, ntu):
+    where = setting(own_run, ntu)
+    for fusion in ("features", "scores"):
+        rows = evaluate_retrieval(where, representation="seq+graph", fusion=fusion).rows
+        assert [(row.encoder, row.representation) for row in rows] == [
+            ("pretrained", "seq+graph"),
+            ("untrained", "seq+graph"),
+            ("raw coordinates", ""),
+        ]
+    for evaluate in (TASKS["linear"], TASKS["finetune"]):
+        joined, added = (
+            evaluate(where, representation="seq+graph", fusion=f) for f in ("features", "scores")
+        )
+        assert "loss" in joined.rows[0].trials[0].curve[0]
+        assert {"loss 1", "loss 2"} < added.rows[0].trials[0].curve[0].keys()
+
+
+def test_features_are_computed_once_and_found_by_name(own_run, ntu, monkeypatch):
+    first = evaluate_retrieval(setting(own_run, ntu))
+    calls = []
+    real = Features.everything
+
+    def spy(self):
+        calls.append(self)
+        return real(self)
+
+    monkeypatch.setattr(Features, "everything", spy)
+    where = setting(own_run, ntu)
+    assert evaluate_retrieval(where).rows == first.rows
+    evaluate_linear(where, PROBE, quick=True, representation="seq+graph")
+    assert not calls
+
+    for path in (own_run / "features").iterdir():  # as another order of the store would have written them
+        with np.load(path) as file:
+            arrays = dict(file)
+        order = np.random.default_rng(0).permutation(32)
+        np.savez(path, **arrays | {"features": arrays["features"][order], "name": arrays["name"][order]})
+    assert evaluate_retrieval(where).rows == first.rows
+    assert not calls
+
+    for path in (own_run / "features").iterdir():
+        path.write_bytes(path.read_bytes()[:-100])
+    assert evaluate_retrieval(where).rows == first.rows
+    assert len(calls) >= 4
+
+
+def test_features_of_other_weights_are_not_taken(own_run, ntu):
+    first = evaluate_retrieval(setting(own_run, ntu), baselines=False)
+    (own_run / "checkpoint-000003.pt").unlink()
+    before = evaluate_retrieval(setting(own_run, ntu), baselines=False)
+    assert (first.epoch, before.epoch) == (3, 2)
+    assert before.rows[0].trials[0].similarity != first.rows[0].trials[0].similarity
+
+
+def test_encoders_are_the_checkpoints_and_fresh_ones(run, ntu):
+    found = setting(run, ntu).candidates(None, untrained=True, raw=True)
+    checkpoint = load_latest(run)
+    fresh = build_model(checkpoint.config, checkpoint.data)
+    assert [(candidate.kind, candidate.representation) for candidate in found] == [
+        ("pretrained", "seq"),
+        ("untrained", "seq"),
+        ("pretrained", "graph"),
+        ("untrained", "graph"),
+        ("raw coordinates", ""),
+    ]
+    for candidate in found[:4]:
+        prefix = f"query.{candidate.representation}.encoder."
+        trained = {k.removeprefix(prefix): v for k, v in checkpoint.model.items() if k.startswith(prefix)}
+        untrained = fresh.encoder(candidate.representation).state_dict()
+        assert states_equal(candidate.encoder.state_dict(), trained) == (candidate.kind == "pretrained")
+        assert states_equal(candidate.encoder.state_dict(), untrained) == (candidate.kind == "untrained")
+    assert found[4].encoder is raw_coordinates
+
+
+def test_finetuning_starts_from_the_pretrained_and_supervised_from_random_weights(own_run, ntu, monkeypatch):
+    seen = []
+
+    def spy(sequences, encoder, *arguments, **options):
+        seen.append(encoder)
+        return real(sequences, encoder, *arguments, **options)
+
+    real = tasks.finetune
+    monkeypatch.setattr(tasks, "finetune", spy)
+    where = setting(own_run, ntu)
+    TASKS["finetune"](where, representation="graph")
+    TASKS["supervised"](where, representation="graph")
+    assert seen == [where.trained.encoder("graph"), where.untrained.encoder("graph")]
+
+
+def test_an_evaluation_that_touches_the_encoder_is_found_out(own_run, ntu, monkeypatch):
+    real = Features.of
+
+    def careless(self, *arguments):
+        features = real(self, *arguments)
+        if isinstance(self.encoder, torch.nn.Module):
+            self.encoder.train()(torch.randn(4, 16, 2, 25, 3))
+        return features
+
+    monkeypatch.setattr(Features, "of", careless)
+    with pytest.raises(RuntimeError, match="frozen encoder was changed"):
+        evaluate_retrieval(setting(own_run, ntu), representation="graph")
+
+
+def test_another_store_of_the_same_kind_is_taken_which_is_transfer(task, own_run, make_store, tmp_path):
+    other = make_store(tmp_path / "other.h5", classes=6, repeats=4)
+    found = task(setting(own_run, other), representation="seq")
+    assert (found.train, found.test) == (18, 6)
+    assert found.chance == pytest.approx(1 / 6)
+    assert len(found.classes) == len(found.rows[0].confusion) == 6
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_written(
+    task, own_run, ntu, kinect, make_store, tmp_path
+):
+    before = sorted(path.name for path in own_run.iterdir())
+    unlabelled = make_store(tmp_path / "unlabelled.h5", label=-1)
+    other_recipe = make_store(tmp_path / "recipe.h5", recipe="isc")
+    for data, where, options, error, message in (
+        (ntu, {"protocol": "xview"}, {}, StoreError, "no protocol 'xview'; it has xsub"),
+        (ntu, {}, {"representation": "image"}, SkelkitError, "isc: has seq, graph, not image"),
+        (ntu, {}, {"representation": "seq+image"}, SkelkitError, "has seq, graph, not seq.image"),
+        (ntu, {}, {"representation": "seq+seq"}, SkelkitError, "has seq, graph, not seq.seq"),
+        (ntu, {"subjects": 3}, {}, SkelkitError, "3 subjects cannot be held out"),
+        (kinect, {}, {}, SkelkitError, "joint layout is kinect20, the run was trained on ntu25"),
+        (other_recipe, {}, {}, SkelkitError, "recipe is isc, the run was trained on raw"),
+        (unlabelled, {}, {}, SkelkitError, "some samples have no label"),
+        (tmp_path / "nowhere.h5", {}, {}, StoreError, "no such file"),
+    ):
+        with pytest.raises(error, match=message) as caught:
+            task(setting(own_run, data, **where), **options)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(SkelkitError, match="is it a run of skelkit-train pretrain"):
+        setting(tmp_path / "no run", ntu)
+    assert sorted(path.name for path in own_run.iterdir()) == before
+
+
+@pytest.mark.parametrize("bodies", [1, 3])
+def test_bodies_of_the_views_are_the_runs(bodies, ntu, tiny, tmp_path):
+    config = tiny(representations="seq", bodies=bodies)
+    pretrain(ntu, tmp_path / "run", config, device=CPU, progress=False)
+    assert len(evaluate_retrieval(setting(tmp_path / "run", ntu)).rows) == 3
+
+
+def test_image_encoder_is_evaluated_without_dropout(ntu, tiny, tmp_path):
+    config = tiny(representations="image", hcn_dropout=0.9)
+    pretrain(ntu, tmp_path / "run", config, device=CPU, progress=False)
+    with Store(ntu) as store:
+        data = Sequences.load(store, 2, CPU)
+    encoder = load_latest(tmp_path / "run").restore_model(CPU).encoder("image")
+    features = Features(data, encoder, 16, seed=0)
+    places = np.arange(5)
+    assert torch.equal(features.centre(places), features.centre(places))
+    assert features.centre(places).shape == (5, encoder.features)
