@@ -60,7 +60,7 @@ def settings(tmp_path, tiny):
 
 def test_commands_are_those_of_the_contract():
     tasks = ("linear", "retrieval", "semi", "finetune", "supervised")
-    others = ("pretrain", "import-checkpoint", "embed", "export")
+    others = ("pretrain", "import-checkpoint", "embed", "export", "report")
     assert set(COMMANDS) == {("eval", task) for task in tasks} | {(name,) for name in others}
 
 

@@ -1,20 +1,16 @@
-"""The contrastive model follows the published training step by step; its parts are what they say."""
+"""The parts of the contrastive model are what they say; test_golden.py trains it as published."""
 
 from __future__ import annotations
 
 import copy
 from collections import deque
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skelkit.skeleton import load_layout
-from skelkit_train import contrast
 from skelkit_train.contrast import ContrastiveModel, KeyQueue, ProjectionHead, contrastive_accuracy, info_nce
-from skelkit_train.encoders import ENCODERS
 
 
 def unit(*shape, seed=0):
@@ -41,93 +37,6 @@ def model(*names, **options):
 
 def batch(seed, n=5):
     return torch.randn(n, 4, 1, 4, 3, generator=torch.Generator().manual_seed(seed))
-
-
-# Against the published code
-
-
-def branch_state(branch, published, prefix):
-    """The state of encoder and head of one published encoder with an MLP head."""
-    own = {name.removeprefix(prefix): value for name, value in published.items() if name.startswith(prefix)}
-    head = {name: own.pop(name) for name in list(own) if name.startswith("fc.")}
-    encoder = branch.encoder.from_published(own)
-    return {f"encoder.{name}": value for name, value in encoder.items()} | {
-        name.replace("fc", "head.layers", 1): value for name, value in head.items()
-    }
-
-
-def load_published(model, published, prefixes, queues):
-    for name, prefix in prefixes.items():
-        for branches in (model.query, model.key):
-            branches[name].load_state_dict(branch_state(branches[name], published, prefix))
-    for name, queue in queues.items():
-        model.queues[name].keys.copy_(F.normalize(published[queue], dim=0).T)
-
-
-def published_training(model, golden, monkeypatch):
-    """The five SGD steps of golden/README.md: their losses and the logits of the first."""
-    logits, real = [], contrast.info_nce
-
-    def recording(*arguments):
-        result = real(*arguments)
-        logits.append(result[1].detach())
-        return result
-
-    monkeypatch.setattr(contrast, "info_nce", recording)
-    view1, view2 = (torch.from_numpy(golden[view]).permute(0, 2, 4, 3, 1) for view in ("view1", "view2"))
-    sgd = torch.optim.SGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=0.01,
-        momentum=0.9,
-        weight_decay=1e-4,
-    )
-    model.train()
-    losses = []
-    for step in range(5):
-        output = model(view1, view2) if step % 2 == 0 else model(view2, view1)
-        sgd.zero_grad()
-        output.loss.backward()
-        sgd.step()
-        losses.append([float(loss) for loss in output.losses.values()])
-    return np.array(losses), dict(zip(output.losses, logits, strict=False))
-
-
-def test_inter_training_is_the_published_one(golden, formula_weights, monkeypatch):
-    layout = load_layout("ntu25")
-    encoders = {
-        "seq": ENCODERS["seq"](layout=layout, bodies=2, frames=64, hidden=64),
-        "graph": ENCODERS["graph"](layout=layout, bodies=2, frames=64),
-    }
-    model = ContrastiveModel(encoders, queue_size=64)
-    load_published(
-        model,
-        formula_weights(golden["inter_params"]),
-        {"seq": "encoder_q.", "graph": "encoder_r."},
-        {"seq": "Queue_S1", "graph": "Queue_S2"},
-    )
-    losses, logits = published_training(model, golden, monkeypatch)
-
-    assert list(logits) == ["seq>graph", "graph>seq"]
-    for term, wanted in {"seq>graph": "inter_logits_seq", "graph>seq": "inter_logits_graph"}.items():
-        largest = np.abs(golden[wanted]).max()
-        np.testing.assert_allclose(logits[term], golden[wanted], rtol=1e-4, atol=1e-4 * largest)
-    np.testing.assert_allclose(losses, golden["inter_losses"], rtol=1e-3)
-    for name, wanted in {"seq": "inter_queue_s1", "graph": "inter_queue_s2"}.items():
-        np.testing.assert_allclose(model.queues[name].keys.T, golden[wanted], rtol=1e-3, atol=1e-3)
-
-
-def test_intra_training_is_the_published_one(golden, formula_weights, monkeypatch):
-    encoder = ENCODERS["seq"](layout=load_layout("ntu25"), bodies=2, frames=64, hidden=64)
-    model = ContrastiveModel({"seq": encoder}, queue_size=64)
-    branches = [
-        line for line in map(str, golden["inter_params"]) if line.startswith(("encoder_q", "encoder_k"))
-    ]
-    published = formula_weights([*branches, "queue (128, 64)", "queue_ptr (1,)"])
-    load_published(model, published, {"seq": "encoder_q."}, {"seq": "queue"})
-
-    losses, _ = published_training(model, golden, monkeypatch)
-
-    np.testing.assert_allclose(losses[:, 0], golden["intra_losses"], rtol=1e-3)
 
 
 # The loss
