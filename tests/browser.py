@@ -23,7 +23,7 @@ SWITCHES = [
 ]
 
 
-def _found(names: tuple[str, ...]) -> str:
+def installed(names: tuple[str, ...]) -> str:
     for name in names:
         if path := shutil.which(name):
             return path
@@ -35,7 +35,7 @@ class Driver:
 
     def __init__(self, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}/session"
-        options = {"binary": _found(CHROMIUM), "args": [*SWITCHES, "--window-size=1280,900"]}
+        options = {"binary": installed(CHROMIUM), "args": [*SWITCHES, "--window-size=1280,900"]}
         logs = {"browser": "ALL", "performance": "ALL"}
         wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": logs}}
         self.address += "/" + self.call("POST", "", {"capabilities": wanted})["sessionId"]
@@ -79,6 +79,34 @@ class Driver:
         found: list[float] = self.run(script)
         return found
 
+    def keys(self, keys: str) -> None:
+        press = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": press}]})
+
+    def drag(self, x: int, y: int, by: int, pointer: str = "mouse") -> None:
+        moves = [
+            {"type": "pointerMove", "x": x, "y": y},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pointerMove", "x": x + by, "y": y, "duration": 100},
+            {"type": "pointerUp", "button": 0},
+        ]
+        kind = {"type": "pointer", "id": pointer, "parameters": {"pointerType": pointer}, "actions": moves}
+        self.call("POST", "/actions", {"actions": [kind]})
+
+    def pinch(self, x: int, y: int, apart: int, by: int) -> None:
+        """Two fingers, each ``apart`` from the middle, moved outwards."""
+
+        def finger(name: str, sign: int) -> dict[str, Any]:
+            moves = [
+                {"type": "pointerMove", "x": x + sign * apart, "y": y},
+                {"type": "pointerDown", "button": 0},
+                {"type": "pointerMove", "x": x + sign * (apart + by), "y": y, "duration": 100},
+                {"type": "pointerUp", "button": 0},
+            ]
+            return {"type": "pointer", "id": name, "parameters": {"pointerType": "touch"}, "actions": moves}
+
+        self.call("POST", "/actions", {"actions": [finger("left", -1), finger("right", 1)]})
+
     def click(self, selector: str, text: str) -> None:
         """The first element that fits the selector and has this text."""
         fits = f"[...document.querySelectorAll({json.dumps(selector)})]"
@@ -115,7 +143,7 @@ class Driver:
 @contextmanager
 def browser() -> Iterator[Driver]:
     """One that is closed at the end; skips the test where none is installed or none starts."""
-    binary = _found(("chromedriver",))
+    binary = installed(("chromedriver",))
     with subprocess.Popen([binary, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = next(

@@ -44,7 +44,7 @@ def page(
     layout: JointLayout,
 ) -> str:
     """The whole page; ``head`` goes to its scripts as it is, ``told`` is of all panels but the first."""
-    original, views = _panels(stage, panels)
+    original, views = packed_panels(stage, panels)
     data = {
         **head,
         "joints": layout.joints,
@@ -74,7 +74,7 @@ def _resource(name: str) -> str:
     return resources.files("skelkit.preview").joinpath(name).read_text(encoding="utf-8")
 
 
-def _panels(stage: Stage, panels: Sequence[Panel]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def packed_panels(stage: Stage, panels: Sequence[Panel]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The original, and the views, as the page's scripts take them."""
     # Turned about freely, a body gets as far sidewards as it is away from the middle in any direction.
     extents = np.stack([np.maximum(stage.extents[:, 0], stage.around), stage.extents[:, 1]], axis=1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skelkit.augment import augment
-from skelkit.preview.page import _panels
+from skelkit.preview.page import packed_panels
 from skelkit.preview.pictures import COLOURS
 from skelkit.preview.stage import PITCH, YAW, Panel, set_stage
 from skelkit.sequence import SkeletonSequence
@@ -92,7 +92,7 @@ def _staged(view: SkeletonSequence, layout: JointLayout) -> dict[str, Any]:
         notes=(),
     )
     stage = set_stage(view, [panel], layout)
-    packed, _ = _panels(stage, [panel])
+    packed, _ = packed_panels(stage, [panel])
     packed["stage"] = {
         "axes": stage.axes.round(6).tolist(),
         "radius": round(stage.radius, 6),
