@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -28,11 +29,14 @@ from click.testing import CliRunner
 
 import skelkit.cli
 import skelkit_train.cli
+from skelkit.augment import AUGMENTATIONS, CentreCrop, Compose, Transform, frames, joints, noise
 from skelkit.clips import DEFAULT_RULES, ClipRules
 from skelkit.datasets import DATASETS, Protocol, parse_protocol
 from skelkit.normalise import RECIPES
+from skelkit.skeleton import load_layout
 from skelkit.store import Store
 from skelkit.synthetic import synthesise
+from skelkit.views import DrawKey, identity
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "docs" / "commands.md"
@@ -46,6 +50,8 @@ SHORT = shlex.split(
     "--set hcn_channels=4 --set queue=16"
 )
 PICTURE_BYTES = 100_000
+ALL_PICTURES_BYTES = 600_000
+"""Of the augmentations, and as much again for the film."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,9 @@ def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_zip(folder / "Skeleton_v2.zip", folder / "pku" / "PKU_Skeleton_v2")
     save_zip(folder / "Label_v2.zip", folder / "pku" / "Label_PKU_v2")
     shutil.move(folder / "pku" / "Split_v2", folder / "Split_v2")
+    synthesise(folder / "pku1", dataset="pku1", classes=2, subjects=4, repeats=1, seed=0)
+    for part in ("PKU_Skeleton_Renew", "Train_Label_PKU_final", "Split"):
+        shutil.move(folder / "pku1" / part, folder / part)
     takes = list(product((1, 2, 3), (1, 2)))
     names = [f"a{a:02}_s{s:02}_v{v:02}" for s, (v, a) in enumerate(takes)]
     save_npz(folder / "nucla.npz", 20, names, camera=[v for v, _ in takes], subject=list(range(len(takes))))
@@ -338,6 +347,53 @@ def test_the_pictures_of_the_recipes_can_be_made_again(tmp_path: Path) -> None:
     names = sorted(f"recipe-{name}.png" for name in RECIPES)
     assert [file.name for file in made] == [file.name for file in kept] == names
     assert all(file.stat().st_size < PICTURE_BYTES for file in (*made, *kept))
+
+
+def shown_augmentations() -> dict[str, Transform]:
+    """What docs/augmentations.md shows, at its defaults, by its heading there."""
+    single = {name: each for name, each in AUGMENTATIONS.items() if not isinstance(each, Compose)}
+    return {name: type(each)() for name, each in single.items()} | {"centre crop": CentreCrop()}
+
+
+def test_every_augmentation_is_on_its_page_with_its_defaults() -> None:
+    page = (ROOT / "docs" / "augmentations.md").read_text(encoding="utf-8")
+    for name, transform in shown_augmentations().items():
+        section = page.partition(f"\n### {name}\n")[2].partition("\n##")[0]
+        assert section.startswith(f"\n`{transform!r}`"), name
+        assert f"(pictures/augment-{name.replace(' ', '-')}.png)" in section, name
+    names = {name for module in (frames, joints, noise) for name in module.__all__}
+    assert names == {type(transform).__name__ for transform in shown_augmentations().values()}
+
+
+def test_the_order_of_augmentations_is_that_of_the_page() -> None:
+    page = (ROOT / "docs" / "augmentations.md").read_text(encoding="utf-8")
+    table = page.partition("| never after |")[2].partition("\n\n")[0]
+    told: dict[str, set[str]] = {}
+    for left, right in re.findall(r"^\| (`.*`) \|(.*)\|$", table, re.MULTILINE):
+        for name in re.findall(r"`(.*?)`", left):
+            told[name] = set(re.findall(r"`(.*?)`", right))
+    known = shown_augmentations()
+    assert told.keys() == known.keys()
+    key = DrawKey(0, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    for first, second in product(known, known):
+        before = identity(np.array([80]), load_layout("ntu25"), bodies=1)
+        both = Compose((known[first], known[second]))
+        with pytest.raises(ValueError, match=second) if first in told[second] else nullcontext():
+            both.draw(key, before)
+
+
+def test_the_pictures_of_the_augmentations_can_be_made_again(tmp_path: Path) -> None:
+    synthesise(tmp_path / "raw", classes=1, subjects=1, repeats=1, seed=0)
+    tool, film = str(ROOT / "tools" / "doc_pictures.py"), tmp_path / "film.gif"
+    command = [sys.executable, tool, str(tmp_path / "raw"), "S001C002P001R001A001", str(tmp_path), str(film)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    made, kept = (sorted(folder.glob("augment-*.png")) for folder in (tmp_path, ROOT / "docs" / "pictures"))
+    names = sorted(f"augment-{name.replace(' ', '-')}.png" for name in [*AUGMENTATIONS, "centre crop"])
+    assert [file.name for file in made] == [file.name for file in kept] == names
+    for pictures, moving in ((made, film), (kept, ROOT / "docs" / "preview.gif")):
+        assert sum(file.stat().st_size for file in pictures) < ALL_PICTURES_BYTES
+        assert moving.stat().st_size < ALL_PICTURES_BYTES
 
 
 def test_the_command_reference_is_not_stale() -> None:
