@@ -14,8 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from skelkit.workers import cores
-
 __all__ = ["Finding", "examine"]
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "h5py", "click", "pillow", "tqdm")
@@ -50,7 +48,7 @@ def examine(folder: Path) -> list[Finding]:
         *map(_package, _PACKAGES),
         _hdf5(),
         _kernels(),
-        Finding("cores", "ok", f"{cores()} for this process, {os.cpu_count()} in the machine"),
+        _cores(),
         _memory(),
         _disk("disk", folder),
         _disk("temporary files", Path(tempfile.gettempdir())),
@@ -76,7 +74,7 @@ def _package(name: str) -> Finding:
 def _hdf5() -> Finding:
     try:
         import h5py
-    except ImportError as error:
+    except Exception as error:  # a broken extension can raise anything
         return Finding("HDF5", "bad", f"does not load: {error}", "reinstall h5py")
     return Finding("HDF5", "ok", h5py.version.hdf5_version)
 
@@ -93,10 +91,11 @@ def _kernels() -> Finding:
 
         pose = np.ones((1, 1, 2, 3), np.float32)
         kernels.centre_frames(pose, 0, out := np.empty_like(pose))
-    except ImportError as error:
-        return Finding("kernels", "bad", f"numba does not load: {error}", "reinstall numba and llvmlite")
     except RuntimeError as error:  # numba's, where it finds no place for its cache
         return Finding("kernels", "bad", str(error), advice)
+    except Exception as error:  # a broken extension can raise anything
+        mend = "reinstall numpy, numba and llvmlite"
+        return Finding("kernels", "bad", f"numba does not load: {error}", mend)
     took = f"ready in {time.perf_counter() - began:.1f} s"
     if out.any():
         return Finding("kernels", "bad", "they compute wrong numbers", "reinstall numba and llvmlite")
@@ -110,6 +109,14 @@ def _kernels() -> Finding:
     return Finding("kernels", "ok", f"{took}, cached in {cache}")
 
 
+def _cores() -> Finding:
+    try:
+        from skelkit.workers import cores
+    except Exception:  # without numpy, which is said elsewhere
+        return Finding("cores", "ok", f"{os.cpu_count()} in the machine")
+    return Finding("cores", "ok", f"{cores()} for this process, {os.cpu_count()} in the machine")
+
+
 def _memory() -> Finding:
     try:
         page = os.sysconf("SC_PAGE_SIZE")
@@ -118,7 +125,7 @@ def _memory() -> Finding:
         return Finding("memory", "ok", "not known")
     found = f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB of it free"
     if total < _ENOUGH_MEMORY:
-        return Finding("memory", "bad", found, "a conversion wants 1 GiB; training NTU RGB+D 60 wants 4")
+        return Finding("memory", "bad", found, "enough for a conversion; training NTU RGB+D 60 wants 4 GiB")
     return Finding("memory", "ok", found)
 
 

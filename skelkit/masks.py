@@ -70,7 +70,8 @@ _JIT: bool = not config.DISABLE_JIT  # type: ignore[attr-defined]
 @njit(cache=True, nogil=True)
 def skip_plain_numbers(data: NDArray[np.uint8], at: np.uint64, fields: int) -> np.uint64:
     """Where the line ends, when its rest from ``at``, where a word has just ended, is exactly ``fields``
-    numbers without an exponent; 0 where it is not, or where fewer than 64 bytes follow."""
+    numbers without an exponent; 0 where it is not, or where fewer than 64 bytes follow, or
+    where a number begins with a dot in the last of 64."""
     if not _JIT:  # Python has no such masks
         return _0
     inside, digit, sign, fraction = _1, _0, _0, _0  # what the byte before was, or stood in

@@ -152,15 +152,19 @@ def _in_folder(folder: str, suffixes: tuple[str, ...], listing: Listing) -> list
             continue
         seen.add(os.path.realpath(parent))
         for name in names:
-            path = join(parent, name)
+            if name.startswith("."):
+                continue
+            path, what = join(parent, name), "not a plain file"
             try:
                 status = os.stat(path)
-            except OSError:
-                status = None
-            if status is not None and stat.S_ISREG(status.st_mode):
-                files.append(RawFile(path, None, status.st_size, status.st_mtime_ns))
-            elif splitext(path)[1].lower() in suffixes:
-                what = "a link to a file that is not there" if os.path.islink(path) else "not a plain file"
+                if stat.S_ISREG(status.st_mode):
+                    files.append(RawFile(path, None, status.st_size, status.st_mtime_ns))
+                    continue
+            except FileNotFoundError:
+                what = "a link to a file that is not there"
+            except OSError as error:
+                what = f"cannot be read: {error.strerror}"
+            if splitext(name)[1].lower() in suffixes:
                 listing.unreadable.append(InputError(path, what))
     return files
 

@@ -258,11 +258,12 @@ def make_views(
     *,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Apply drawn parameters to sequences in the packed rows of a store, with numba on all cores.
+    """Apply drawn parameters to sequences in the packed rows of a store, with numba on all cores; from one
+    thread at a time, as not all of numba's threading layers allow more.
 
     Parameters
     ----------
-    rows : (R, V, 3) the store's joints, which are finite
+    rows : (R, V, 3) float32 in C order, the store's joints, which are finite
     offset, bodies : (N,) first row and bodies of each sequence
     parameters : N views that end in a resampling, or a single one
     out : where to write, made if not given
@@ -276,13 +277,15 @@ def make_views(
     ValueError : the views keep their own lengths, so that they do not stack; or the rows are not those the
         views were drawn for
     """
+    if rows.dtype != np.float32 or not rows.flags.c_contiguous:
+        raise ValueError(f"rows are {rows.dtype} {rows.shape}, expected float32 in C order")
     below, weight = sample_frames(parameters)
     check_rows(rows.shape, offset, bodies, parameters)
     shape = (len(parameters), parameters.frames_made, parameters.bodies, parameters.layout.size, 3)
     if out is None:
         out = np.empty(shape, dtype=np.float32)
-    elif out.shape != shape or out.dtype != np.float32:
-        raise ValueError(f"out is {out.dtype} {out.shape}, expected float32 {shape}")
+    elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(f"out is {out.dtype} {out.shape}, expected float32 {shape} in C order")
     order = np.empty((0, 0), dtype=np.int64) if parameters.order is None else parameters.order
     maps = np.ascontiguousarray(parameters.maps)
     if parameters.bones is None:

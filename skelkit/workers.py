@@ -68,7 +68,8 @@ class _Worker(Generic[Result]):
     ready: bool = False
 
     def takes(self, task: _Task[Result]) -> bool:
-        if not (self.ready and self.tasks):
+        """Whether it may be given this task now."""
+        if not self.tasks:
             return self.ready
         return len(self.tasks) < _GIVEN and not (task.alone or self.tasks[0].alone)
 

@@ -60,6 +60,7 @@ class CentreCrop:
 
     def draw(self, key: DrawKey, before: ViewParameters) -> ViewParameters:  # noqa: ARG002
         start = np.floor((1 - self.share) * before.length / 2).astype(np.int64)
+        start = np.minimum(start, (before.length - 1) // 2)
         return _window(before, "centre crop", start, before.length - 2 * start)
 
 

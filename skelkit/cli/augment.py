@@ -28,7 +28,11 @@ def augment() -> None:
 @click.option("--compose", is_flag=True, help="Show those given one after the other, as one view.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the draws.")
 @click.option(
-    "--epoch", type=click.IntRange(0), default=0, show_default=True, help="Of a training, to replay."
+    "--epoch",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of a training, to replay.",
 )
 @click.option("--view", type=click.IntRange(0, 1), default=0, show_default=True, help="0 query, 1 key.")
 @click.option("-o", "--out", required=True, type=path_type, help="Where to, ending in .html, .gif or .png.")

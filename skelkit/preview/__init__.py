@@ -141,6 +141,8 @@ def _check(sequence: SkeletonSequence, layout: JointLayout, path: Path) -> None:
             f"{sequence.name}: {sequence.frames} frames of {sequence.joints.shape[2]} joints, "
             f"expected at least one frame of the {layout.size} joints of {layout.name}"
         )
+    if not sequence.bodies:
+        raise SkelkitError(f"{sequence.name}: no body to show")
     if not path.parent.is_dir():
         raise SkelkitError(f"{path}: the folder {path.parent} does not exist")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit.augment import Compose, OneOf, Transform
+from skelkit.augment import Compose, OneOf, Sometimes, Transform
 from skelkit.preview.effect import LEAST_CHANGE, LEAST_MOVE
 from skelkit.skeleton import JointLayout
 from skelkit.views import ViewParameters
@@ -37,6 +37,8 @@ def ranges(transform: Transform) -> str:
         return ", then ".join(map(ranges, transform.parts))
     if isinstance(transform, OneOf):
         return "one of " + ", ".join(map(ranges, transform.parts))
+    if isinstance(transform, Sometimes):
+        return f"with chance {transform.probability:g} {ranges(transform.part)}"
     return repr(transform)
 
 
@@ -55,7 +57,8 @@ def _rows(values: Mapping[str, NDArray[np.generic]], layout: JointLayout) -> lis
     left = dict(values)
     if {"start", "length"} <= left.keys():
         first, taken = int(left.pop("start")), int(left.pop("length"))
-        rows.append({"label": "window", "text": f"frames {first} to {first + taken - 1}, {taken} in all"})
+        window = f"frames {first} to {first + taken - 1}, {taken} in all" if taken else "no frame"
+        rows.append({"label": "window", "text": window})
     return rows + [_row(label, value, layout) for label, value in left.items()]
 
 
@@ -65,13 +68,15 @@ def _row(label: str, value: NDArray[np.generic], layout: JointLayout) -> Row:
         return {"label": f"{len(chosen)} of {layout.size} joints", "joints": chosen}
     if value.ndim == 0:
         return {"label": label, "text": _text(value) + _UNITS.get(label, "")}
+    if value.dtype.kind == "U":
+        return {"label": label, "text": ", ".join(map(str, value.tolist()))}
     if value.dtype == np.bool_:
         return {"label": label, "text": ", ".join(map(str, np.flatnonzero(value))) or "none"}
     if value.ndim == 2 and value.size <= _FEW**2:
         if not value.any():
             return {"label": label, "text": "all zero"}
         return {"label": label, "matrix": value.astype(float).round(4).tolist()}
-    if value.ndim == 1 and len(value) == layout.size:
+    if label == "factor" and value.ndim == 1:
         numbers = value.astype(float).round(4).tolist()
         return {"label": label, "joints": list(range(layout.size)), "numbers": numbers}
     if value.size <= _FEW:

@@ -60,6 +60,28 @@ def test_without_compiled_kernels_it_is_bad_and_ends_with_1(tmp_path: Path) -> N
     assert {f["what"]: f["state"] for f in facts["findings"]}["kernels"] == "bad"
 
 
+@pytest.mark.parametrize(
+    ("module", "error", "bad"),
+    [
+        ("numpy", "ImportError('gone')", "kernels"),
+        ("h5py", "ValueError('numpy.dtype size changed')", "HDF5"),
+        ("numba", "AttributeError('no such thing')", "kernels"),
+    ],
+)
+def test_broken_packages_are_findings(tmp_path: Path, module: str, error: str, bad: str) -> None:
+    (tmp_path / f"{module}.py").write_text(f"raise {error}")
+    done = subprocess.run(
+        [sys.executable, "-m", "skelkit", "doctor", "--json"],
+        env={"PATH": "", "PYTHONPATH": f"{tmp_path}:{Path(cli.__file__).parents[2]}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    found = {finding["what"]: finding["state"] for finding in json.loads(done.stdout)["findings"]}
+    assert found[bad] == "bad"
+
+
 def test_the_command_prints_a_line_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(cli.main, ["doctor"])

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from skelkit.augment import AUGMENTATIONS, augment
+from skelkit.augment import (
+    AUGMENTATIONS,
+    PartMask,
+    Rotation,
+    Sometimes,
+    TemporalMask,
+    Transform,
+    augment,
+)
+from skelkit.errors import SkelkitError
 from skelkit.preview import drawn_lines, write_preview
 from skelkit.preview.effect import compare
 from skelkit.sequence import SkeletonSequence
@@ -149,3 +158,25 @@ def test_told_of_each_augmentation(tmp_path: Path, name: str, kept: bool, still:
     assert ("bones keep their lengths" in told) == kept
     assert bool(re.search(r"bones change by \d+\.\d% on average", told)) == (not kept)
     assert bool(re.search(r"joints move \d\.\d{3} m, at most", told)) == (not still)
+
+
+@pytest.mark.parametrize(
+    ("transform", "frames", "said"),
+    [
+        (PartMask(5), 20, "right leg"),
+        (TemporalMask(), 2, "no frame"),
+        (Sometimes(Rotation(axis="x"), 1.0), 20, "with chance 1 Rotation"),
+    ],
+)
+def test_odd_draws_are_told_too(transform: Transform, frames: int, said: str, tmp_path: Path) -> None:
+    sequence = mover(frames)
+    write_preview(sequence, LAYOUT, tmp_path / "a.html", augmentations={"it": transform})
+    assert said in (tmp_path / "a.html").read_text("utf-8")
+
+
+def test_a_sequence_without_bodies_is_one_line(tmp_path: Path) -> None:
+    nobody = SkeletonSequence(
+        np.zeros((3, 0, LAYOUT.size, 3), np.float32), np.zeros((3, 0), np.bool_), "a", 0
+    )
+    with pytest.raises(SkelkitError, match="a: no body to show"):
+        write_preview(nobody, LAYOUT, tmp_path / "a.html")

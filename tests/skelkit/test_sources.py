@@ -187,6 +187,7 @@ def test_a_file_that_went_away(tmp_path: Path) -> None:
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.skeleton").write_text("x")
     (tmp_path / "b.skeleton").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".#b.skeleton").symlink_to("me@here.1")  # an editor's lock, hidden like others
     os.mkfifo(tmp_path / "c.skeleton")
     listing = list_files([tmp_path], ".skeleton")
     assert [file.name for file in listing.files] == ["a.skeleton"]

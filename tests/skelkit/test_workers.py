@@ -18,7 +18,10 @@ from skelkit import convert as convert_module
 from skelkit import journal as journal_module
 from skelkit.convert import Report, convert
 from skelkit.errors import SkelkitError
+from skelkit.inputs import Input
+from skelkit.sources import RawFile
 from skelkit.store import verify
+from skelkit.workers import on_processes
 
 POISON = "S001C003P002R001A002.skeleton"
 
@@ -90,6 +93,22 @@ def test_a_worker_killed_once_costs_no_file(
     report = run(raw, tmp_path / "a.h5", workers=2)
     assert once.exists()
     assert (report.kept, report.quarantined) == (40, [])
+
+
+def _deadly_at_times(items: list[Input]) -> list[tuple[int, bytes | None]]:
+    """A large answer, which is still being sent when the next file kills."""
+    number = int(items[0].file.path)
+    if number % 5 == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [(number, bytes(10_000_000))]
+
+
+def test_a_file_is_not_blamed_for_the_death_by_the_next() -> None:
+    files = [[Input(RawFile(str(number), None, 0, 0))] for number in range(10)]
+    results = on_processes(files, _deadly_at_times, lambda item: [(int(item.file.path), None)], 2)
+    answers = [answer for parts in results for part in parts for answer in part]
+    assert [number for number, _ in answers] == list(range(10))
+    assert [number for number, data in answers if data is None] == [3, 8]
 
 
 def test_the_poison_stops_the_conversion_where_that_is_asked_for(poisoned: Path, tmp_path: Path) -> None:
