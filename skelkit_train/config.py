@@ -20,6 +20,13 @@ __all__ = ["PRESETS", "PretrainConfig", "parse_setting", "read_toml", "resolve"]
 
 _REPRESENTATIONS = ("seq", "graph", "image")
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "optimizer": ("sgd", "adamw"),
+    "data": ("auto", "resident", "streamed"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "compile": ("auto", "on", "off"),
+}
+
 # From and to; the augmentations and the encoders check the rest.
 _RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("frames", "gru_hidden", "gru_layers", "embedding", "queue"), (1, math.inf)),
@@ -34,7 +41,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Everything that decides what a pretraining computes. Source of the defaults: arXiv 2108.03656,
+    """Everything that decides what a pretraining computes, and how. Source of the defaults: arXiv 2108.03656,
     section 4.2, and its published code.
 
     A field's text is what `to_toml` writes beside its value.
@@ -105,14 +112,27 @@ class PretrainConfig:
     validate_share: Annotated[float, "share of the training subjects that is held out for it"] = 0.1
     tensorboard: Annotated[bool, "the metrics also go to RUN/tensorboard"] = False
 
+    data: Annotated[
+        str,
+        "resident on the device, streamed from the disk, or auto: resident where half its memory is enough",
+    ] = "auto"
+    precision: Annotated[
+        str, "float32, bfloat16 (losses and norms stay float32), or auto: bfloat16 on a GPU that has it"
+    ] = "auto"
+    compile: Annotated[
+        str, "on or off: graph and image encoders go through torch.compile; auto: on a GPU"
+    ] = "auto"
+
     def __post_init__(self) -> None:
         names = self.names
         if len(set(names)) != len(names) or not set(names) <= set(_REPRESENTATIONS):
             raise SkelkitError(
                 f"representations {self.representations!r}: expected seq, graph, image or several joined by +"
             )
-        if self.optimizer not in ("sgd", "adamw"):
-            raise SkelkitError(f"optimizer {self.optimizer!r}: expected sgd or adamw")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
+                raise SkelkitError(f"{name} {getattr(self, name)!r}: expected {expected}")
         for name, value in asdict(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise SkelkitError(f"{name} is {value}, expected a finite number")

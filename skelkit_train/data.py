@@ -1,12 +1,16 @@
-"""A store's sequences to views, on the CPU by numba, on a GPU from rows that are resident there.
+"""A store's sequences to views: from rows that are resident on the device, on the CPU by numba, on a GPU by
+torch; or by numba from rows that stay on the disk.
 
-Both apply the same drawn parameters, and agree.
+All apply the same drawn parameters, and agree.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +33,16 @@ from skelkit.views import (
     to_stream,
 )
 
-__all__ = ["Sequences", "batches", "make_views_torch", "pick_device", "to_stream_torch"]
+__all__ = [
+    "Sequences",
+    "StoredRows",
+    "batches",
+    "fits",
+    "make_views_torch",
+    "pick_device",
+    "store_bytes",
+    "to_stream_torch",
+]
 
 _ORDER = 2**63
 """The view number of the draws that order an epoch: no view has it."""
@@ -61,12 +74,60 @@ def batches(
         yield order[first : first + size]
 
 
+def fits(store: Store, device: torch.device) -> bool:
+    """Whether a store's rows take up at most half of the memory that is free: the device's, and this
+    machine's share of a process, which they pass through."""
+    size = store_bytes(store)
+    free = [_free_memory() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))]
+    if device.type == "cuda":
+        free.append(torch.cuda.mem_get_info(device)[0])
+    return 2 * size <= min(free)
+
+
+def store_bytes(store: Store) -> int:
+    """Of all its rows, in memory."""
+    rows = int((store.frames.astype(np.int64) * store.bodies).sum())
+    return rows * store.layout.size * 3 * np.dtype(np.float32).itemsize
+
+
+def _free_memory() -> float:
+    """Bytes of this machine's memory that programs can still have; infinite where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:  # no Linux
+        return math.inf
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), math.inf)
+
+
+class StoredRows:
+    """The rows of an open store, read as they are needed. One thread at a time may do so."""
+
+    def __init__(self, store: Store, device: torch.device) -> None:
+        self.store = store
+        self.device = device
+        """Where the views are wanted."""
+        self._last = np.empty(0, np.int64), np.empty(0, np.float32)
+
+    def read(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(r, V, 3) the rows of the sequences at ``places`` (n,), one after the other.
+
+        Raises
+        ------
+        StoreError : the bytes of one are damaged
+        """
+        # A batch's views are made one after the other from the same rows.
+        if not np.array_equal(places, self._last[0]):
+            joints = [self.store.sequence(place).joints for place in places.tolist()]
+            self._last = places, np.concatenate([each.reshape(-1, *each.shape[2:]) for each in joints])
+        return self._last[1]
+
+
 @dataclass(frozen=True)
 class Sequences:
-    """All sequences of a store, resident on the device."""
+    """All sequences of a store, resident on the device or streamed from the disk."""
 
-    rows: Tensor
-    """(R, V, 3), packed as in the store, on the device."""
+    rows: Tensor | StoredRows
+    """(R, V, 3), packed as in the store, on the device; or where to read them."""
     offset: NDArray[np.int64]
     frames: NDArray[np.int64]
     bodies: NDArray[np.int64]
@@ -78,9 +139,10 @@ class Sequences:
     """Of the V joints."""
 
     @classmethod
-    def load(cls, store: Store, max_bodies: int, device: torch.device) -> Sequences:
+    def load(cls, store: Store, max_bodies: int, device: torch.device, *, resident: bool = True) -> Sequences:
+        """Of a store, which must stay open where they are not ``resident``."""
         return cls(
-            rows=torch.from_numpy(store.rows()).to(device),
+            rows=torch.from_numpy(store.rows()).to(device) if resident else StoredRows(store, device),
             offset=store.offset.astype(np.int64),
             frames=store.frames.astype(np.int64),
             bodies=store.bodies.astype(np.int64),
@@ -107,14 +169,20 @@ class Sequences:
         key = DrawKey(seed, epoch, places, np.full(len(places), view))
         parameters = transform.draw(key, identity(self.frames[places], self.layout, self.max_bodies))
         offset, bodies = self.offset[places], self.bodies[places]
-        if self.rows.device.type != "cpu":
+        if isinstance(self.rows, StoredRows):
+            rows = self.rows.read(places)
+            count = self.frames[places] * bodies
+            offset = np.cumsum(count) - count
+        elif self.rows.device.type == "cpu":
+            rows = self.rows.numpy()
+        else:
             views = make_views_torch(self.rows, offset, bodies, parameters)
             return to_stream_torch(views, stream, self.layout)
         threads = torch.get_num_threads()
-        made = to_stream(make_views(self.rows.numpy(), offset, bodies, parameters), stream, self.layout)
+        made = to_stream(make_views(rows, offset, bodies, parameters), stream, self.layout)
         if torch.get_num_threads() != threads:  # numba's first loop sets OpenMP's number, which torch shares
             torch.set_num_threads(threads)
-        return torch.from_numpy(made)
+        return _moved(torch.from_numpy(made), self.rows.device)
 
 
 def make_views_torch(
@@ -172,8 +240,11 @@ def to_stream_torch(views: Tensor, stream: str, layout: JointLayout) -> Tensor:
 
 
 def _send(values: NDArray[Any], device: torch.device) -> Tensor:
+    return _moved(torch.from_numpy(np.array(values, order="C")), device)
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
     """On the device; from pinned memory the copy does not wait for what the device still has to do."""
-    tensor = torch.from_numpy(np.array(values, order="C"))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

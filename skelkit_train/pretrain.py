@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import FrameType
@@ -21,15 +22,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
+from skelkit.augment import Transform
 from skelkit.errors import SkelkitError
 from skelkit.files import replacing
 from skelkit.store import Store
+from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed, make_optimizer
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, load_latest, save
 from skelkit_train.config import PretrainConfig
-from skelkit_train.contrast import ContrastiveModel
-from skelkit_train.data import Sequences, batches
+from skelkit_train.contrast import ContrastiveModel, ContrastOutput
+from skelkit_train.data import Sequences, batches, fits, store_bytes
 from skelkit_train.distributed import Ranks, joined, restarted, synchronise_norms
 from skelkit_train.evaluate.features import Features
 from skelkit_train.evaluate.retrieval import retrieval
@@ -41,11 +44,15 @@ from skelkit_train.metrics import (
     named_values,
     require_tensorboard,
 )
+from skelkit_train.prefetch import prefetched
 
 __all__ = ["pretrain"]
 
-_MAY_CHANGE = ("epochs", "checkpoint_every", "checkpoint_minutes", "tensorboard")
-"""Settings that decide nothing that is computed in an epoch."""
+_MAY_CHANGE = ("epochs", "checkpoint_every", "checkpoint_minutes", "tensorboard", "data", "compile")
+"""Settings that decide nothing that is computed in an epoch, but for rounding on a GPU."""
+
+_AHEAD = 2
+"""Batches whose views are made in advance."""
 
 
 def pretrain(
@@ -76,17 +83,17 @@ def pretrain(
         is not finite any more, the run was asked to stop, or another process of it has gone
     StoreError : the store is damaged or lacks the protocol
     """
-    with joined(device) as ranks:
-        return _pretrain(data, run, config, ranks, resume, progress and ranks.first)
+    with joined(device) as ranks, Store(data) as store:
+        return _pretrain(store, run, config, ranks, resume, progress and ranks.first)
 
 
 def _pretrain(
-    data: Path, run: Path, config: PretrainConfig, ranks: Ranks, resume: bool, progress: bool
+    store: Store, run: Path, config: PretrainConfig, ranks: Ranks, resume: bool, progress: bool
 ) -> dict[str, Any]:
-    with Store(data) as store:
-        facts = DataFacts.of(store, config.bodies)
-        places, held_out = _split(store, config)
-        sequences = Sequences.load(store, facts.bodies, ranks.device)
+    facts = DataFacts.of(store, config.bodies)
+    places, held_out = _split(store, config)
+    resident = config.data == "resident" or (config.data == "auto" and fits(store, ranks.device))
+    sequences = Sequences.load(store, facts.bodies, ranks.device, resident=resident)
     if config.batch_size % ranks.size or len(places) < ranks.size:
         raise SkelkitError(
             f"batch_size is {config.batch_size}, of {len(places)} training samples; "
@@ -98,8 +105,12 @@ def _pretrain(
         training.restore(before)
 
     augmentation = config.augmentation()
+    # On the CPU another thread would only take time from the step, unless it waits for the disk.
+    ahead = 0 if resident and ranks.device.type == "cpu" else _AHEAD
     steps = max(1, len(places) // config.batch_size)
     bar = Progress(config.epochs, steps, training.step, ranks.device, shown=progress)
+    if progress:
+        bar.say(training.describe(store, resident))
     if len(places) < config.batch_size:
         bar.say(f"{len(places)} training samples are less than a batch: one batch an epoch")
     log = MetricsLog(run, training.epoch, tensorboard=config.tensorboard) if ranks.first else None
@@ -108,7 +119,9 @@ def _pretrain(
     with _stop_signals() as stop, closing(bar), closing(log) if log else nullcontext():
         while training.epoch < config.epochs:
             order = batches(places, config.batch_size, config.seed, training.epoch)
-            for batch in islice(order, training.totals.batches, None):
+            shares = map(ranks.share, islice(order, training.totals.batches, None))
+            make = partial(_pair, sequences, augmentation, config.seed, training.epoch)
+            for query, key in training.timed(prefetched(make, shares, ranks.device, ahead=ahead)):
                 stopping = ranks.any(bool(stop))
                 overdue = 0 < 60 * config.checkpoint_minutes < time.perf_counter() - saved
                 if log and (stopping or overdue):
@@ -116,18 +129,9 @@ def _pretrain(
                     saved = time.perf_counter()
                 if stopping:
                     return _stopped(run, training, ranks)
-                share = ranks.share(batch)
                 torch.manual_seed((config.seed << 32) + training.step * ranks.size + ranks.rank)  # dropout
-                query = sequences.views(share, augmentation, seed=config.seed, epoch=training.epoch, view=0)
-                key = sequences.views(share, augmentation, seed=config.seed, epoch=training.epoch, view=1)
-                output = training.model(query, key)
-                training.optimizer.zero_grad()
-                output.loss.backward()
-                ranks.average_gradients(training.model)
-                training.optimizer.step()
-                training.step += 1
-                names, values = named_values(output)
-                training.totals.add(names, ranks.mean(values), len(share) * ranks.size)
+                names, values = named_values(training.take_step(query, key, ranks))
+                training.totals.add(names, ranks.mean(values), len(query) * ranks.size)
                 bar.step()
                 if log and training.totals.due:
                     training.look(run)
@@ -138,7 +142,10 @@ def _pretrain(
             training.end_epoch()
             if log:
                 if config.validate_every and training.epoch % config.validate_every == 0:
-                    training.metrics |= _validate(training.model, sequences, places, held_out, config)
+                    # Batches of other sizes would be compiled anew.
+                    with torch.compiler.set_stance("force_eager") if training.compiled else nullcontext():
+                        scores = _validate(training.model, sequences, places, held_out, config)
+                    training.metrics |= scores
                 log.write(training.metrics)
                 if training.epoch % config.checkpoint_every == 0 or training.epoch == config.epochs:
                     training.save(run)
@@ -156,15 +163,51 @@ class _Training:
         if config.synchronised_norms:
             synchronise_norms(self.model)
         self.model.to(ranks.device)
-        self.optimizer = _optimizer(self.model.query, config)
+        self.mixed = is_mixed(config, ranks.device)
+        self.compiled = is_compiled(config, ranks.device)
+        if self.compiled:
+            compile_encoders(self.model)
+        self.optimizer = make_optimizer(self.model.query, config)
         self.scheduler = torch.optim.lr_scheduler.MultiStepLR(
             self.optimizer, list(config.milestones), gamma=0.1
         )
         self.epoch = self.step = 0
         self.saved_step: int | None = None
         self.totals = Totals()
+        self.waiting = 0.0
+        """Seconds of the epoch in which there were no views."""
         self.metrics: dict[str, Any] = {}
         self.device = ranks.device
+
+    def describe(self, store: Store, resident: bool) -> str:
+        """Where the data is and how a step is computed, in one line."""
+        kept = f"{store_bytes(store) / 1e9:.2f} GB " + (
+            f"resident on {self.device}" if resident else "streamed from the disk"
+        )
+        precision = "bfloat16" if self.mixed else "float32"
+        return f"{kept}; {precision}{', compiled' if self.compiled else ''} on {self.device}"
+
+    def timed(self, views: Iterator[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
+        """The views, noting how long they are waited for; their maker ends with them."""
+        with closing(views):  # type: ignore[type-var]
+            while True:
+                began = time.perf_counter()
+                pair = next(views, None)
+                self.waiting += time.perf_counter() - began
+                if pair is None:
+                    return
+                yield pair
+
+    def take_step(self, query: Tensor, key: Tensor, ranks: Ranks) -> ContrastOutput:
+        """Learn from two views (N, T, M, V, C) of the same sequences; the host does not wait for it."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            output: ContrastOutput = self.model(query, key)
+        self.optimizer.zero_grad()
+        backward(output.loss, list(self.model.query.parameters()), mixed=self.mixed)
+        ranks.average_gradients(self.model)
+        self.optimizer.step()
+        self.step += 1
+        return output
 
     def restore(self, before: Checkpoint) -> None:
         self.model.load_state_dict(dict(before.model))
@@ -173,6 +216,7 @@ class _Training:
         self.epoch, self.step = before.epoch, before.step
         self.saved_step = before.step
         self.totals = Totals(before.begun)
+        self.waiting = before.begun.get("waiting", 0.0)
         self.metrics = dict(before.metrics)
 
     def save(self, run: Path) -> None:
@@ -181,7 +225,7 @@ class _Training:
             return
         self.check(run)
         state = self.model.state_dict(), self.optimizer.state_dict(), self.scheduler.state_dict()
-        begun = self.totals.state() if self.totals.batches else {}
+        begun = self.totals.state() | {"waiting": self.waiting} if self.totals.batches else {}
         save(run, Checkpoint(self.config, self.facts, self.epoch, self.step, *state, self.metrics, begun))
         self.saved_step = self.step
 
@@ -195,10 +239,12 @@ class _Training:
             "learning_rate": self.scheduler.get_last_lr()[0],
             "seconds": round(self.totals.seconds, 3),
             "samples_per_second": round(self.totals.speed, 1),
+            "waiting": round(self.waiting / self.totals.seconds, 4),
             "memory_bytes": memory_in_use(self.device),
         }
         self.scheduler.step()
         self.totals = Totals()
+        self.waiting = 0.0
 
     def look(self, run: Path) -> None:
         """Fetch the losses that wait on the device.
@@ -230,6 +276,14 @@ class _Training:
             + (f"the last good checkpoint is {good[-1].name}; " if good else "there is no checkpoint yet; ")
             + "in a new run a lower learning_rate may help, or a higher temperature"
         )
+
+
+def _pair(
+    sequences: Sequences, augmentation: Transform, seed: int, epoch: int, places: NDArray[np.int64]
+) -> tuple[Tensor, Tensor]:
+    """The views (N, T, M, V, C) for the query and for the key of the sequences at ``places`` (N,)."""
+    query = sequences.views(places, augmentation, seed=seed, epoch=epoch, view=0)
+    return query, sequences.views(places, augmentation, seed=seed, epoch=epoch, view=1)
 
 
 def _split(store: Store, config: PretrainConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -306,6 +360,10 @@ def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: Da
     difference = before.data.why_not(facts)
     if difference:
         raise SkelkitError(f"{run}: cannot go on with this store: {difference}")
+    if not before.data.content_hash:
+        raise SkelkitError(
+            f"{run}: holds imported weights, without the optimiser's state that training goes on from"
+        )
     if before.data.content_hash != facts.content_hash:
         raise SkelkitError(f"{run}: was trained on a store with other content")
     old = asdict(before.config)
@@ -318,15 +376,6 @@ def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: Da
     begun = before.epoch + bool(before.begun)
     if config.epochs < begun:
         raise SkelkitError(f"{run}: has come to epoch {begun} already, beyond the {config.epochs} asked for")
-
-
-def _optimizer(query: nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
-    parameters = query.parameters()
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.SGD(
-        parameters, lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay
-    )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from skelkit_train.checkpoint import load_latest
 from skelkit_train.pretrain import pretrain
 
 CPU = torch.device("cpu")
-MEASURED = ("seconds", "samples_per_second", "memory_bytes")
+MEASURED = ("seconds", "samples_per_second", "waiting", "memory_bytes")
 
 
 def train(data, run, config, **options):

@@ -69,6 +69,7 @@ class HCNEncoder(nn.Module):
         if frames != self.frames:  # all layers would take them and give features of another size
             raise ValueError(f"views have {frames} frames; this encoder was built for {self.frames}")
         x = views.permute(0, 2, 4, 1, 3).flatten(0, 1)  # (N M, C, T, V): the bodies share all weights
+        x = x.contiguous(memory_format=torch.channels_last)  # convolutions keep it, and are faster in it
         motion = F.interpolate(x.diff(dim=2), size=(frames, joints), mode="bilinear", align_corners=False)
         x = self.fusion(torch.cat((self.position(x), self.motion(motion)), dim=1))
         features: Tensor = x.reshape(n, m, -1).amax(dim=1)
@@ -134,5 +135,6 @@ class _Stream(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, T, V) -> (B, channels, T / 4, T / 4)."""
-        y: Tensor = self.image(self.points(x).transpose(1, 3))
+        image = self.points(x).transpose(1, 3).contiguous(memory_format=torch.channels_last)
+        y: Tensor = self.image(image)
         return y
