@@ -140,7 +140,7 @@ def _start(work: Work[Result]) -> _Worker[Result]:
 def _serve(connection: Connection, work: Work[Result]) -> None:
     """The worker: it ends when its parent does, however that ends."""
     if hasattr(os, "nice"):
-        os.nice(5)  # where cores are few, who collects goes before those who bring
+        os.nice(1)  # where cores are few, who collects goes before those who bring
     with suppress(EOFError, OSError), ThreadPoolExecutor(1) as sender:
         sent = sender.submit(connection.send, None)
         while True:
