@@ -40,6 +40,12 @@ __all__ = [
 
 _KEPT = 2
 
+_OF_DAMAGE = (
+    *(OSError, EOFError, ValueError, RuntimeError, KeyError, TypeError, AttributeError),
+    pickle.UnpicklingError,
+)
+"""What reading a damaged checkpoint raises."""
+
 
 @dataclass(frozen=True)
 class DataFacts:
@@ -133,10 +139,31 @@ class Checkpoint:
         return f"checkpoint-{self.epoch:06d}{batches}.pt"
 
     def restore_model(self, device: torch.device) -> ContrastiveModel:
-        """The model with its weights."""
+        """The model with its weights. Raises SkelkitError as `load_into`."""
         model = build_model(self.config, self.data)
-        model.load_state_dict(dict(self.model))
+        self.load_into(model)
         return model.to(device)
+
+    def load_into(self, model: ContrastiveModel) -> None:
+        """Give a model of this configuration these weights.
+
+        Raises
+        ------
+        SkelkitError : a weight is missing, of another shape, or has no place in the model
+        """
+        expected = model.state_dict()
+        for name in sorted(expected.keys() | self.model.keys()):
+            if name not in self.model:
+                reason = f"lacks the weight {name}"
+            elif name not in expected:
+                reason = f"its weight {name} has no place in the model"
+            elif self.model[name].shape != expected[name].shape:
+                shapes = tuple(self.model[name].shape), tuple(expected[name].shape)
+                reason = f"its weight {name} has shape {shapes[0]}, expected {shapes[1]}"
+            else:
+                continue
+            raise SkelkitError(f"{self.file_name}: {reason}")
+        model.load_state_dict(dict(self.model))
 
 
 def build_encoder(name: str, config: PretrainConfig, data: DataFacts) -> nn.Module:
@@ -172,7 +199,8 @@ def build_model(config: PretrainConfig, data: DataFacts) -> ContrastiveModel:
 
 
 def save(run: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint under a temporary name, synchronise it, rename it, and drop the oldest.
+    """Write a checkpoint under a temporary name, synchronise it, rename it, and drop all but it and the one
+    before it: newer ones are those that could not be used when the run went on.
 
     Raises
     ------
@@ -197,9 +225,11 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
             raise OSError(str(error)) from None
         with replacing(_digest_file(path), "the checkpoint's checksum") as checksum:
             checksum.write_text(_digest(temporary), encoding="ascii")
-    for old in checkpoints(run)[:-_KEPT]:
-        old.unlink()
-        _digest_file(old).unlink(missing_ok=True)
+    found = checkpoints(run)
+    at = found.index(path)
+    for other in (*found[: at + 1][:-_KEPT], *found[at + 1 :]):
+        other.unlink()
+        _digest_file(other).unlink(missing_ok=True)
     return path
 
 
@@ -209,7 +239,8 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def load_latest(run: Path) -> Checkpoint:
-    """The newest checkpoint that is intact; damaged newer ones are warned of.
+    """The newest checkpoint that can be used; newer ones that are damaged, or have settings of another
+    version of skelkit, are warned of.
 
     Raises
     ------
@@ -218,8 +249,11 @@ def load_latest(run: Path) -> Checkpoint:
     for path in reversed(checkpoints(run)):
         try:
             return _load(path)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            warnings.warn(f"{path}: damaged, and passed over: {error}", stacklevel=2)
+        except SkelkitError as error:  # of its settings
+            warnings.warn(f"{path}: of another version, and passed over: {error}", stacklevel=2)
+        except _OF_DAMAGE as error:
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"{path}: damaged, and passed over: {reason}", stacklevel=2)
     raise SkelkitError(f"{run}: no intact checkpoint in this folder; is it a run of skelkit-train pretrain?")
 
 

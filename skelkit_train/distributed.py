@@ -26,15 +26,22 @@ from skelkit.errors import SkelkitError
 
 __all__ = ["Ranks", "SynchronisedNorm", "gathered", "is_first", "joined", "restarted", "synchronise_norms"]
 
-# Rank 0 may check a store or write a checkpoint that long while the others wait.
-_TIMEOUT = timedelta(minutes=10)
+# Rank 0 may check a store, validate or write a checkpoint that long while the others wait.
+_TIMEOUT = timedelta(hours=2)
+
+_ADDRESS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""In the environment of a process that ``torchrun`` started."""
 
 T = TypeVar("T")
 
 
 def is_first() -> bool:
     """Whether this is the process that speaks and writes; also before and after `joined`."""
-    return os.environ.get("RANK", "0") == "0"
+    return not _launched() or os.environ["RANK"] == "0"
+
+
+def _launched() -> bool:
+    return all(name in os.environ for name in _ADDRESS)
 
 
 def restarted() -> bool:
@@ -109,8 +116,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     ------
     SkelkitError : no GPU for this process; the others cannot be reached, or have gone
     """
-    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    if not all(name in os.environ for name in names):
+    if not _launched():
         yield Ranks(device)
         return
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -163,15 +163,15 @@ def _peak_resident_set() -> int:
 class MetricsLog:
     """``metrics.jsonl`` of a run, one line an epoch, and TensorBoard's files where they are wanted.
 
-    What was written after the first ``epochs`` epochs is dropped: it will be computed again.
+    What was written after the first ``epochs`` epochs is dropped, as it will be computed again, and so are
+    lines that a crash has torn or damaged.
     """
 
     def __init__(self, run: Path, epochs: int, *, tensorboard: bool) -> None:
         path = run / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         with replacing(path, "the metrics") as temporary:
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epochs]
-            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.write_bytes(b"".join(line for line in lines if _is_of(line, epochs)))
         self._file = path.open("a", encoding="utf-8")
         self._board = None
         if tensorboard:
@@ -191,6 +191,14 @@ class MetricsLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _is_of(line: bytes, epochs: int) -> bool:
+    """Whether it is the whole line of one of the first ``epochs`` epochs."""
+    try:
+        return line.endswith(b"\n") and bool(1 <= json.loads(line)["epoch"] <= epochs)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def require_tensorboard() -> Any:

@@ -210,7 +210,7 @@ class _Training:
         return output
 
     def restore(self, before: Checkpoint) -> None:
-        self.model.load_state_dict(dict(before.model))
+        before.load_into(self.model)
         self.optimizer.load_state_dict(dict(before.optimizer))
         self.scheduler.load_state_dict(dict(before.scheduler))
         self.epoch, self.step = before.epoch, before.step

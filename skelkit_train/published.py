@@ -41,6 +41,8 @@ __all__ = ["Imported", "import_checkpoint"]
 _MARKS = {"seq": "encoder.gru.weight_hh_l0", "graph": "l1.gcn1.PA", "image": "conv1.0.weight"}
 """An entry by which to tell the encoder of each representation."""
 
+_NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64)
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -93,8 +95,8 @@ def import_checkpoint(
         config = resolve(_sizes(entries, branches, skeleton.size), {"epochs": epoch} if epoch else {})
         steps = json.dumps(RECIPES[recipe].describe())
         data = DataFacts(skeleton.to_json(), steps, config.bodies, content_hash="")
+        _check(entries, branches, _without_memory(config, data), config)
         model = build_model(config, data)
-        _check(entries, branches, model, config)
     except SkelkitError as error:
         raise InputError(str(file), str(error)) from None
     model.load_state_dict(model.state_dict() | _converted(entries, branches, model))
@@ -137,13 +139,21 @@ def _read(file: Path) -> tuple[dict[str, Tensor], int]:
         raise InputError(str(file), f"holds {kind}, expected a state dict, bare or in a dict's 'state_dict'")
     entries = {}
     for name, value in state.items():
-        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
+        if not isinstance(value, Tensor) or not _is_dense(value):
             raise InputError(str(file), f"entry {name!r} is no dense tensor, expected a model's state dict")
-        if value.is_complex() or not value.isfinite().all():
+        if value.dtype not in _NUMBERS or not value.isfinite().all():
             raise InputError(str(file), f"entry {name!r} has values that are no finite numbers")
         entries[str(name).removeprefix("module.")] = value
     epoch = content.get("epoch")
     return entries, epoch if type(epoch) is int and epoch > 0 else 0
+
+
+def _is_dense(value: Tensor) -> bool:
+    """Whether all its numbers were in the file; a file can claim any size for a tensor without them."""
+    plain = value.layout == torch.strided and value.device.type == "cpu"
+    if not plain or value.is_quantized or value.is_nested:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _branches(entries: Mapping[str, Tensor], representations: str | None) -> list[_Branch]:
@@ -205,10 +215,10 @@ def _count(entries: Mapping[str, Tensor], pattern: str) -> int:
 def _axis(entries: Mapping[str, Tensor], name: str, axis: int) -> int:
     """The length of an entry's axis."""
     if name not in entries:
-        raise SkelkitError(f"lacks the entry {name}")
+        raise SkelkitError(f"lacks the entry {name!r}")
     shape = tuple(entries[name].shape)
     if len(shape) <= axis:
-        raise SkelkitError(f"{name} has shape {shape}, expected at least {axis + 1} axes")
+        raise SkelkitError(f"{name!r} has shape {shape}, expected at least {axis + 1} axes")
     return shape[axis]
 
 
@@ -218,9 +228,20 @@ def _bodies(entries: Mapping[str, Tensor], name: str, axis: int, joints: int) ->
     if numbers == 0 or numbers % (3 * joints):
         shape = tuple(entries[name].shape)
         raise SkelkitError(
-            f"{name} has shape {shape}, expected a multiple of 3 x {joints} joints in axis {axis}"
+            f"{name!r} has shape {shape}, expected a multiple of 3 x {joints} joints in axis {axis}"
         )
     return numbers // (3 * joints)
+
+
+def _without_memory(config: PretrainConfig, data: DataFacts) -> ContrastiveModel:
+    """The model as far as its shapes go: the sizes that a file claims may be beyond any memory."""
+    try:
+        with torch.device("meta"):
+            return build_model(config, data)
+    except (RuntimeError, TypeError, OverflowError):  # torch's answers to sizes that it cannot count
+        raise SkelkitError(
+            "no model of the published code: some of its sizes are beyond all reason"
+        ) from None
 
 
 def _check(
@@ -244,12 +265,12 @@ def _check(
     for name, entry in entries.items():
         shape = tuple(entry.shape)
         if name not in expected:
-            raise SkelkitError(f"{name} of shape {shape} is no entry of a published model")
+            raise SkelkitError(f"{name!r} of shape {shape} is no entry of a published model")
         if shape != expected[name]:
-            raise SkelkitError(f"{name} has shape {shape}, expected {expected[name]}")
+            raise SkelkitError(f"{name!r} has shape {shape}, expected {expected[name]}")
     for name, shape in expected.items():
         if name not in entries:
-            raise SkelkitError(f"lacks the entry {name}, expected with shape {shape}")
+            raise SkelkitError(f"lacks the entry {name!r}, expected with shape {shape}")
 
 
 def _converted(

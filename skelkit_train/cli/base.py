@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from skelkit.cli.base import Commands
 __all__ = [
     "PRESET_NAMES",
     "REPRESENTATION_NAMES",
+    "FiniteRange",
     "TrainCommands",
     "device_option",
     "plain_warnings",
@@ -26,6 +28,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PRESET_NAMES = ("small", "isc-ntu60", "isc-ntu120", "isc-pku1", "isc-pku2")
 REPRESENTATION_NAMES = ("seq", "graph", "image")
 
+# On Linux, on Windows, on a GPU.
+_OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory")
+
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -33,6 +38,16 @@ device_option = click.option(
     show_default=True,
     help="Where to compute.",
 )
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers between two others; ``nan`` is none, and ``inf`` no end of an open range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 def _representation(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -67,6 +82,6 @@ class TrainCommands(Commands):
                 raise
             raise click.ClickException('torch is not installed; pip install "skelkit[train]"') from None
         except RuntimeError as error:  # torch has no other error for it on the CPU
-            if "not enough memory" in str(error) or "out of memory" in str(error):
+            if any(words in str(error) for words in _OUT_OF_MEMORY):
                 raise click.ClickException("out of memory: try a smaller batch_size or queue") from None
             raise

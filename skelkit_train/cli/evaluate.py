@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from skelkit.cli.base import example, json_option, path_type
-from skelkit_train.cli.base import device_option, representation_option
+from skelkit_train.cli.base import FiniteRange, device_option, representation_option
 
 if TYPE_CHECKING:
     from skelkit_train.evaluate.results import Evaluation
@@ -30,7 +30,7 @@ _COMMON = (
         type=click.Choice(["features", "scores"]),
         default="features",
         show_default=True,
-        help="How several are fused: features side by side, or class probabilities (cosines) added.",
+        help="How several are fused: features side by side, or the mean of class probabilities (cosines).",
     ),
     click.option(
         "--validation",
@@ -60,9 +60,7 @@ _baselines = click.option(
     show_default=True,
     help="Also an untrained encoder and raw coordinates.",
 )
-_rate = click.option(
-    "--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True
-)
+_rate = click.option("--learning-rate", type=FiniteRange(0, min_open=True), default=1e-4, show_default=True)
 _score_every = click.option(
     "--score-every",
     type=click.IntRange(1),
@@ -113,6 +111,10 @@ def linear(epochs: int, quick: bool, seeds: int, baselines: bool, fresh: bool, *
     from skelkit_train.evaluate.linear import LinearConfig
     from skelkit_train.evaluate.tasks import evaluate_linear
 
+    if quick and seeds > 1:
+        raise click.UsageError(
+            "--seeds counts trainings, and nothing is random with --quick; give one of them"
+        )
     found = evaluate_linear(
         _open(**common),
         LinearConfig(epochs=epochs, seed=common["seed"]),
@@ -142,6 +144,8 @@ def retrieval(k: int, compressed: bool, seeds: int, baselines: bool, **common: A
     """
     from skelkit_train.evaluate.tasks import evaluate_retrieval
 
+    if seeds > 1 and not compressed:
+        raise click.UsageError("--seeds counts autoencoders, which only --compressed has")
     found = evaluate_retrieval(
         _open(**common),
         k=k,
@@ -159,7 +163,7 @@ def retrieval(k: int, compressed: bool, seeds: int, baselines: bool, **common: A
 @click.option(
     "--share",
     "shares",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=FiniteRange(0, 100, min_open=True),
     multiple=True,
     metavar="PERCENT",
     help="Of the labels; can be given several times.  [default: 1, 5, 10, 20, 40]",
@@ -173,7 +177,7 @@ def retrieval(k: int, compressed: bool, seeds: int, baselines: bool, **common: A
     help="Train on the samples listed there instead: a subsets-*.json of some run.",
 )
 @click.option(
-    "--baselines/--no-baselines", default=False, show_default=True, help="Also an untrained encoder."
+    "--baselines/--no-baselines", default=False, show_default=True, help="Also from random weights."
 )
 @_epochs
 @_rate
@@ -203,6 +207,8 @@ def semi(
 
     if subset_file and shares:
         raise click.UsageError("--subset-file has a share of its own; give it or --share")
+    if len(set(shares)) < len(shares):
+        raise click.UsageError("--share: the same is given twice")
     found = evaluate_semi(
         _open(**common),
         FinetuneConfig(epochs, learning_rate=learning_rate, score_every=score_every, seed=common["seed"]),

@@ -24,7 +24,11 @@ from skelkit_train.cli.base import PRESET_NAMES, device_option
 @click.option("--batch-size", type=click.IntRange(1))
 @click.option("--seed", type=click.IntRange(0), help="Of everything random.")
 @click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Any other setting.")
-@click.option("--resume", is_flag=True, help="Go on with the run and its settings; only epochs may change.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run and its settings; only epochs and what is written when may change.",
+)
 @click.option("--print-config", is_flag=True, help="Print the resolved settings as TOML, and do nothing.")
 @device_option
 @json_option

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from skelkit.errors import SkelkitError
 
 __all__ = ["Curve", "Fitted"]
 
@@ -41,8 +44,23 @@ class Curve:
         self.samples += samples
 
     def end_epoch(self, logits: dict[str, Tensor] | None) -> None:
-        """With the logits (m, K) of each part, if they were taken after this epoch."""
+        """With the logits (m, K) of each part, if they were taken after this epoch.
+
+        Raises
+        ------
+        SkelkitError : the loss or a logit is not a finite number
+        """
         row: dict[str, float] = {"epoch": len(self.rows) + 1, "loss": float(self.loss) / self.samples}
+        finite = {"the loss": math.isfinite(row["loss"])}
+        finite |= {
+            f"a logit of the {name} part": bool(v.isfinite().all()) for name, v in (logits or {}).items()
+        }
+        for what, good in finite.items():
+            if not good:
+                raise SkelkitError(
+                    f"{what} stopped being a finite number in epoch {row['epoch']}; "
+                    "a lower learning rate may help"
+                )
         if logits is not None:
             self.logits = logits
             for part, values in logits.items():

@@ -13,17 +13,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from skelkit_train.data import Sequences, batches
 from skelkit_train.evaluate.curve import Curve, Fitted
-from skelkit_train.evaluate.features import centre_views, random_views
+from skelkit_train.evaluate.features import Features, random_views
 from skelkit_train.evaluate.linear import classifier
 
 __all__ = ["FinetuneConfig", "finetune"]
-
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -53,25 +51,30 @@ def finetune(
 ) -> Fitted:
     """Train a copy of the encoder, and a linear layer on it, on the places ``train`` (n,), on new random
     crops of ``frames`` frames every epoch; its logits on the centre crops of each of the parts ``held_out``,
-    (m,) places by name, after the last epoch."""
+    (m,) places by name, after the last epoch.
+
+    Raises
+    ------
+    SkelkitError : the loss is not finite any more
+    """
     device = sequences.rows.device
     labels = {part: torch.from_numpy(sequences.label[places]) for part, places in held_out.items()}
     curve = Curve({part: label.to(device) for part, label in labels.items()})
     encoder = copy.deepcopy(encoder)
-    with torch.inference_mode():
-        width = encoder.eval()(sequences.views(train[:1], centre_views(frames), seed=0)).shape[1]
+    width = Features(sequences, encoder, frames, seed=0).centre(train[:1]).shape[1]
     layer = classifier(width, int(sequences.label.max()) + 1, config.seed)
     model = nn.Sequential(encoder, layer).to(device).requires_grad_(True)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     milestones = [round(share * config.epochs) for share in config.milestones]
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
+    answers = Features(sequences, model, frames, seed=0)
     transform, step = random_views(frames), 0
     # Dropout draws from torch's own generator: it is seeded at every step, and left as it was found.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for epoch in tqdm(range(config.epochs), desc=name, unit="epoch", disable=not progress, leave=False):
             model.train()
             for batch in batches(train, config.batch_size, config.seed, epoch, keep_last=True):
-                torch.manual_seed((config.seed << 32) + step)
+                torch.manual_seed(((config.seed << 32) + step) % 2**64)
                 views = sequences.views(batch, transform, seed=config.seed, epoch=epoch)
                 target = torch.from_numpy(sequences.label[batch]).to(device)
                 loss = F.cross_entropy(model(views), target)
@@ -83,19 +86,6 @@ def finetune(
             scheduler.step()
             scored = (epoch + 1) % config.score_every == 0 or epoch + 1 == config.epochs
             curve.end_epoch(
-                {part: _logits(model, sequences, frames, places) for part, places in held_out.items()}
-                if scored
-                else None
+                {part: answers.centre(places) for part, places in held_out.items()} if scored else None
             )
     return curve.fitted()
-
-
-def _logits(model: nn.Module, sequences: Sequences, frames: int, places: NDArray[np.int64]) -> Tensor:
-    """(m, K) of the centre crops of the sequences at ``places`` (m,)."""
-    model.eval()
-    with torch.inference_mode():
-        blocks = [
-            model(sequences.views(places[i : i + _BATCH], centre_views(frames), seed=0))
-            for i in range(0, len(places), _BATCH)
-        ]
-    return torch.cat(blocks)

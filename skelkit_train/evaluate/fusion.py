@@ -14,8 +14,8 @@ from skelkit_train.evaluate.features import Encoder, Joined
 __all__ = ["Fusion", "apart", "fused", "side_by_side"]
 
 Fusion = Literal["features", "scores"]
-"""How several representations are fused: their features side by side, as in the paper, or their scores added
-(class probabilities; in retrieval cosines)."""
+"""How several representations are fused: their features side by side, as in the paper, or the mean of their
+scores (class probabilities; in retrieval cosines)."""
 
 
 def apart(encoder: Encoder, fusion: Fusion) -> list[Encoder]:

@@ -54,7 +54,12 @@ def linear(
     name: str = "linear",
 ) -> Fitted:
     """Train a linear layer on the places ``train`` (n,), on new random crops every epoch; its logits on the
-    centre crops of each of the parts ``held_out``, (m,) places by name, after the last epoch."""
+    centre crops of each of the parts ``held_out``, (m,) places by name, after the last epoch.
+
+    Raises
+    ------
+    SkelkitError : the loss is not finite any more
+    """
     classes = int(features.sequences.label.max()) + 1
     place_of = np.full(len(features.sequences.label), -1)
     place_of[train] = np.arange(len(train))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,12 +60,14 @@ class FeatureMemory:
         """Matched by name; None where there are none, or they are damaged."""
         try:
             with path.open("rb") as file, np.load(file) as arrays:
-                names, features = arrays["name"].tolist(), torch.from_numpy(arrays["features"])
-            if names == self.names:
-                return features
-            row = {name: row for row, name in enumerate(names)}
-            return features[[row[name] for name in self.names]]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                names, features = arrays["name"].tolist(), arrays["features"]
+            if features.dtype != np.float32 or features.ndim != 2 or len(features) != len(names):
+                return None
+            if names != self.names:
+                row = {name: row for row, name in enumerate(names)}
+                features = features[[row[name] for name in self.names]]
+            return torch.from_numpy(features)
+        except Exception:  # a damaged file can make zipfile and numpy raise anything
             return None
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from skelkit.errors import SkelkitError
 from skelkit.files import replacing
 
-__all__ = ["Evaluation", "Row", "Trial", "file_name", "summarise", "write"]
+__all__ = ["Evaluation", "Row", "Trial", "file_name", "own_name", "summarise", "write"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ class Evaluation:
     content_hash: str
     """Of the data."""
     protocol: str
+    pretrained_on: dict[str, str] | None
+    """``content_hash`` and ``protocol`` of the run's own data; None: not known, as of published weights."""
+    test_seen: int | None
+    """Test samples that the run was pretrained on, without their labels; None: not known, its data is
+    another."""
     representation: str | None
     """None: all of the run's, each by itself; ``seq+graph``: fused."""
     epoch: int
@@ -202,8 +208,27 @@ def file_name(prefix: str, settings: dict[str, Any], defaults: dict[str, Any]) -
     return "-".join(parts).replace("/", "_") + ".json"
 
 
+def own_name(run: Path, file: str, content_hash: str) -> str:
+    """``file``, or where the run has one of that name about another store: ``FILE-3f9a0c.json``, with the
+    first digits of this store's ``content_hash``."""
+    try:
+        other = json.loads((run / file).read_text(encoding="utf-8"))["content_hash"]
+    except (OSError, ValueError, KeyError, TypeError):  # none, or a damaged one
+        return file
+    return file if other == content_hash else f"{file.removesuffix('.json')}-{content_hash[:6]}.json"
+
+
 def write(evaluation: Evaluation) -> Evaluation:
-    """Write it into its run. Raises SkelkitError where the disk refuses."""
+    """Write it into its run.
+
+    Raises
+    ------
+    SkelkitError : the disk refuses, or a number in it is not finite, which JSON has no word for
+    """
+    try:
+        text = json.dumps(asdict(evaluation), allow_nan=False)
+    except ValueError:
+        raise SkelkitError(f"{evaluation.path}: not written: some of its numbers are not finite") from None
     with replacing(evaluation.path, "the evaluation") as temporary:
-        temporary.write_text(json.dumps(asdict(evaluation)) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
     return evaluation

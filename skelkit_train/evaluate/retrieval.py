@@ -17,7 +17,7 @@ from tqdm import tqdm
 from skelkit_train.evaluate.features import Features
 from skelkit_train.evaluate.scores import Scores, score
 
-__all__ = ["Neighbours", "Retrieval", "average_precision", "nearest", "ranked", "retrieval", "search", "vote"]
+__all__ = ["Neighbours", "Retrieval", "average_precision", "ranked", "retrieval", "search", "vote"]
 
 _BLOCK_BYTES = 1 << 26
 """Of the similarities that are there at a time. Ranking a block takes about ten times as much."""
@@ -120,11 +120,6 @@ def search(
             bar.update(len(block))
     precision = torch.cat(precisions) if precisions else None
     return Neighbours(torch.cat(rows), torch.cat(similarities), precision)
-
-
-def nearest(query: Tensor, gallery: Tensor, k: int) -> Tensor:
-    """(m, k) rows of the gallery (n, D) most similar to each query (m, D) by cosine, most similar first."""
-    return search(query, gallery, k).row
 
 
 def _similarities(query: Tensor, gallery: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,18 +24,21 @@ from skelkit_train.evaluate.features import Encoder, Features, Joined, digest, r
 from skelkit_train.evaluate.memory import FeatureMemory, TrialMemory
 from skelkit_train.evaluate.subsets import hold_out
 
-__all__ = ["Candidate", "Setting", "open_setting", "representations"]
+__all__ = ["Candidate", "Kind", "Setting", "open_setting", "representations"]
+
+Kind = Literal["pretrained", "untrained", "from random weights", "raw coordinates"]
+"""Of an encoder; with random weights it is untrained where it stays frozen."""
 
 
 @dataclass(frozen=True)
 class Candidate:
     """An encoder under test: one line of the result."""
 
-    kind: str
-    """pretrained, untrained or raw coordinates"""
+    kind: Kind
     representation: str
     """``seq``, or ``seq+graph`` where several are fused, or nothing for raw coordinates."""
-    encoder: Encoder
+    encoder: Callable[[int], Encoder]
+    """Of a seed, which decides the weights that are random."""
 
     @property
     def title(self) -> str:
@@ -62,33 +66,41 @@ class Setting:
     """That are held out for validation."""
     device: torch.device
     progress: bool
+    seen: int | None
+    """Test samples that the run was pretrained on, without their labels; None: not known, as its store is
+    another."""
 
     @cached_property
     def trained(self) -> ContrastiveModel:
         return self.checkpoint.restore_model(self.device)
 
-    @cached_property
-    def untrained(self) -> ContrastiveModel:
-        return build_model(self.checkpoint.config, self.checkpoint.data).to(self.device)
+    def untrained(self, seed: int) -> ContrastiveModel:
+        """As the run's, with the weights that a pretraining of this seed starts from."""
+        # A later training's seed may be beyond those that a configuration takes.
+        config = replace(self.checkpoint.config, seed=seed % 2**32)
+        return build_model(config, self.checkpoint.data).to(self.device)
 
-    def candidates(
-        self, representation: str | None, *, untrained: bool, raw: bool, pretrained: bool = True
-    ) -> list[Candidate]:
+    def candidates(self, representation: str | None, *kinds: Kind) -> list[Candidate]:
         """The encoders to compare. ``representation`` None: each of the run's by itself.
 
         Raises
         ------
         SkelkitError : the run lacks a representation
         """
-        found = []
-        for names in representations(self.run, self.checkpoint.config.names, representation):
-            for kind, wanted in (("pretrained", pretrained), ("untrained", untrained)):
-                if wanted:
-                    model = self.trained if kind == "pretrained" else self.untrained
-                    encoders = {name: model.encoder(name) for name in names}
-                    encoder: nn.Module = Joined(encoders) if len(names) > 1 else encoders[names[0]]
-                    found.append(Candidate(kind, "+".join(names), encoder))
-        return [*found, Candidate("raw coordinates", "", raw_coordinates)] if raw else found
+        found = [
+            Candidate(kind, "+".join(names), partial(self._encoder, kind, names))
+            for names in representations(self.run, self.checkpoint.config.names, representation)
+            for kind in kinds
+            if kind != "raw coordinates"
+        ]
+        if "raw coordinates" in kinds:
+            found.append(Candidate("raw coordinates", "", lambda _seed: raw_coordinates))
+        return found
+
+    def _encoder(self, kind: Kind, names: tuple[str, ...], seed: int) -> nn.Module:
+        model = self.trained if kind == "pretrained" else self.untrained(seed)
+        encoders = {name: model.encoder(name) for name in names}
+        return Joined(encoders) if len(names) > 1 else encoders[names[0]]
 
     def features(self, encoder: Encoder, seed: int = 0) -> Features:
         facts = {"store": self.content_hash, "device": self.device.type, "skelkit": __version__}
@@ -96,15 +108,14 @@ class Setting:
         frames = self.checkpoint.config.frames
         return Features(self.sequences, encoder, frames, seed, memory, self.progress)
 
-    def trials(self, task: str, candidate: Candidate, fresh: bool, **facts: Any) -> TrialMemory:
+    def trials(self, task: str, encoder: Encoder, fresh: bool, **facts: Any) -> TrialMemory:
         """Where the finished trainings that start from this encoder are."""
-        encoder = candidate.encoder
         known = {
             "task": task,
             "store": self.content_hash,
             "protocol": self.protocol,
             "subjects held out": self.subjects,
-            "encoder": str(encoder) if isinstance(encoder, nn.Module) else candidate.kind,
+            "encoder": str(encoder) if isinstance(encoder, nn.Module) else "raw coordinates",
             "weights": digest(encoder) if isinstance(encoder, nn.Module) else None,
             "frames": self.checkpoint.config.frames,
             "direction": self.checkpoint.config.gru_direction,
@@ -140,7 +151,8 @@ def open_setting(
     seed: int = 0,
     progress: bool = False,
 ) -> Setting:
-    """Load a run's newest checkpoint and a whole store.
+    """Load a run's newest checkpoint and a whole store; a warning tells how much of the test part the run has
+    seen.
 
     Parameters
     ----------
@@ -167,6 +179,13 @@ def open_setting(
             if "subject" not in store.columns:
                 raise SkelkitError(f"{data}: has no subjects, so that none can be held out")
             train, held_out["validation"], held = hold_out(store.columns["subject"], train, subjects, seed)
+        seen = _seen(checkpoint, store, test)
+        if seen:
+            warnings.warn(
+                f"{run}: was pretrained with protocol {checkpoint.config.protocol}, and so on {seen} of the "
+                f"{len(test)} test samples of {protocol}, without their labels",
+                stacklevel=2,
+            )
         return Setting(
             run=run,
             checkpoint=checkpoint,
@@ -181,4 +200,13 @@ def open_setting(
             subjects=held,
             device=device,
             progress=progress,
+            seen=seen,
         )
+
+
+def _seen(checkpoint: Checkpoint, store: Store, test: NDArray[np.int64]) -> int | None:
+    """How many of the places ``test`` (m,) are in the part that was pretrained on; None: not known."""
+    protocol = checkpoint.config.protocol
+    if checkpoint.data.content_hash != store.content_hash or protocol not in store.protocols:
+        return None
+    return len(np.intersect1d(test, store.part(protocol, train=True)))

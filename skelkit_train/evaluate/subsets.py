@@ -5,6 +5,7 @@ A subset is written into the run by the names of its samples, so that anyone can
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -97,28 +98,51 @@ class LabelSubsets:
         """
         try:
             found = cls(**json.loads(path.read_text(encoding="utf-8")))
-            if not all(found.subsets) or not all(isinstance(n, str) for part in found.subsets for n in part):
-                raise ValueError("a subset without names")
+            found._check()
             return found
         except OSError as error:
             raise InputError(str(path), f"cannot be read: {error.strerror}") from None
         except (TypeError, ValueError) as error:
             raise InputError(str(path), f"no file of label subsets: {error}") from None
 
+    def _check(self) -> None:
+        """Raises ValueError where it has what no subsets have."""
+        share, subsets = self.share, self.subsets
+        if type(share) not in (int, float) or not 0 < share <= 100:
+            raise ValueError(f"share is {share!r}, expected a percentage above 0")
+        if not isinstance(subsets, list) or not subsets:
+            raise ValueError("it has no subsets")
+        for number, names in enumerate(subsets, 1):
+            if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+                raise ValueError(f"subset {number} is no list of names")
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise ValueError(f"subset {number} has {twice!r} twice")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the names."""
+        return hashlib.sha256(json.dumps(self.subsets).encode()).hexdigest()
+
     def write(self, path: Path) -> None:
         """One line a subset. Raises SkelkitError where the disk refuses."""
         with replacing(path, "the label subsets") as temporary:
             temporary.write_text(json.dumps(asdict(self)).replace("], [", "],\n [") + "\n", encoding="utf-8")
 
-    def places(self, names: Sequence[str], train: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def places(
+        self, names: Sequence[str], train: NDArray[np.int64], protocol: str
+    ) -> list[NDArray[np.int64]]:
         """Each subset's places in a store with these ``names``, found by name.
 
         Raises
         ------
-        SkelkitError : a name is not in the training part, ``train`` (n,)
+        SkelkitError : a name is not in the training part of the ``protocol``, ``train`` (n,)
         """
         known = {names[place]: place for place in train.tolist()}
         unknown = [name for subset in self.subsets for name in subset if name not in known]
         if unknown:
-            raise SkelkitError(f"label subset: {unknown[0]} is not in the training part of {self.protocol}")
+            drawn = f"; the subsets are of {self.protocol}" if self.protocol != protocol else ""
+            raise SkelkitError(
+                f"label subset: {unknown[0]!r} is not in the training part of {protocol}{drawn}"
+            )
         return [np.array(sorted(known[name] for name in subset)) for subset in self.subsets]

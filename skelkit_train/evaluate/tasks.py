@@ -16,20 +16,22 @@ from torch import Tensor, nn
 
 from skelkit_train.evaluate.compress import CompressConfig, compress
 from skelkit_train.evaluate.curve import Fitted
-from skelkit_train.evaluate.features import untouched
+from skelkit_train.evaluate.features import Encoder, untouched
 from skelkit_train.evaluate.finetune import FinetuneConfig, finetune
 from skelkit_train.evaluate.fusion import Fusion, apart, fused, side_by_side
 from skelkit_train.evaluate.linear import LinearConfig, linear, logistic
-from skelkit_train.evaluate.results import Evaluation, Row, Trial, file_name, summarise, write
+from skelkit_train.evaluate.results import Evaluation, Row, Trial, file_name, own_name, summarise, write
 from skelkit_train.evaluate.retrieval import ranked
 from skelkit_train.evaluate.scores import Scores, score
-from skelkit_train.evaluate.setting import Candidate, Setting
+from skelkit_train.evaluate.setting import Candidate, Kind, Setting
 from skelkit_train.evaluate.subsets import LabelSubsets
 
 __all__ = ["SHARES", "evaluate_finetune", "evaluate_linear", "evaluate_retrieval", "evaluate_semi"]
 
 SHARES = (1.0, 5.0, 10.0, 20.0, 40.0)
 """Percent of the labels, in the paper's semi-supervised table."""
+
+_COMPARED: tuple[Kind, ...] = ("pretrained", "untrained", "raw coordinates")
 
 
 def evaluate_linear(
@@ -45,20 +47,25 @@ def evaluate_linear(
 ) -> Evaluation:
     """Linear evaluation of a run's encoders; see `linear`, and `logistic` for the quick way.
 
-    ``seeds`` trainings from the configuration's seed on; a finished one is not repeated unless ``fresh``.
+    ``seeds`` trainings from the configuration's seed on, and as many untrained encoders; a finished one is
+    not repeated unless ``fresh``.
 
     Raises
     ------
-    SkelkitError : the run lacks a representation, or the disk refuses
+    ValueError : ``seeds`` of the quick way, which has nothing random
+    SkelkitError : the run lacks a representation, a loss is not finite any more, or the disk refuses
     """
+    if quick and seeds > 1:
+        raise ValueError(f"seeds is {seeds}; expected 1 of the quick way, which has nothing random")
     began = time.perf_counter()
     rows = []
-    for candidate in setting.candidates(representation, untrained=baselines, raw=baselines):
-        memory = setting.trials("linear", candidate, fresh, fusion=fusion, quick=quick)
+    for candidate in setting.candidates(representation, *(_COMPARED if baselines else _COMPARED[:1])):
         trials = []
-        for seed in [config.seed] if quick else range(config.seed, config.seed + seeds):
-            own = replace(config, seed=seed)
-            train = partial(_probed, setting, candidate, own, fusion, quick)
+        for seed in range(config.seed, config.seed + seeds):
+            own, encoder = replace(config, seed=seed), candidate.encoder(seed)
+            memory = setting.trials("linear", encoder, fresh, fusion=fusion, quick=quick)
+            name = f"linear, {candidate.title}, seed {seed}"
+            train = partial(_probed, setting, encoder, own, fusion, quick, name)
             trials.append(memory.recall({"config": asdict(own)}, train))
         rows.append(_row(setting, candidate, None, trials))
     settings = {**asdict(config), "fusion": fusion, "seeds": seeds, "quick": quick}
@@ -78,48 +85,22 @@ def evaluate_retrieval(
     seeds: int = 1,
 ) -> Evaluation:
     """Retrieval with a run's encoders; see `retrieval`. With ``compressed`` an autoencoder first compresses
-    the features, ``seeds`` times from ``seed`` on; see `compress`.
+    the features, ``seeds`` times from ``seed`` on; see `compress`. The untrained encoders are as many.
 
     Raises
     ------
+    ValueError : ``seeds`` of features that are not compressed, where nothing is random
     SkelkitError : the run lacks a representation, or the disk refuses
     """
+    if seeds > 1 and not compressed:
+        raise ValueError(f"seeds is {seeds}; expected 1 without compression, where nothing is random")
     began = time.perf_counter()
-    train, test = setting.train, setting.held_out["test"]
-    asked = np.concatenate([test, setting.held_out.get("validation", test[:0])])
     rows = []
-    for candidate in setting.candidates(representation, untrained=baselines, raw=baselines):
-        trials = []
-        with untouched(candidate.encoder):
-            parts = [setting.features(part) for part in apart(candidate.encoder, fusion)]
-            label, wanted = parts[0].labels(train), parts[0].labels(asked)
-            pairs = [(part.centre(train), part.centre(asked)) for part in parts]
-            for trial in range(seed, seed + (seeds if compressed else 1)):
-                taken = pairs
-                if compressed:
-                    how = CompressConfig(seed=trial)
-                    taken = [compress(*pair, how, progress=setting.progress) for pair in pairs]
-                gallery, query = side_by_side(taken)
-                look = partial(ranked, gallery, gallery_label=label, places=train, k=k)
-                found = look(query[: len(test)], label=wanted[: len(test)], progress=setting.progress)
-                held_out = None
-                if len(asked) > len(test):
-                    held_out = _numbers(look(query[len(test) :], label=wanted[len(test) :]))
-                trials.append(
-                    Trial(
-                        top1=found.top1,
-                        top5=found.top5,
-                        mean_class=found.mean_class,
-                        seed=trial,
-                        subset=None,
-                        train=len(train),
-                        predicted=found.predicted,
-                        mean_average_precision=found.mean_average_precision,
-                        nearest=[setting.names[place] for place in found.nearest],
-                        similarity=found.similarity,
-                        validation=held_out,
-                    )
-                )
+    for candidate in setting.candidates(representation, *(_COMPARED if baselines else _COMPARED[:1])):
+        trials = [
+            _retrieved(setting, candidate.encoder(each), k, fusion, compressed, each)
+            for each in range(seed, seed + seeds)
+        ]
         rows.append(_row(setting, candidate, None, trials))
     settings = {"k": k, "fusion": fusion, "compressed": compressed, "seed": seed, "seeds": seeds}
     defaults = {"k": 1, "fusion": "features", "compressed": False, "seed": 0, "seeds": 1}
@@ -139,16 +120,17 @@ def evaluate_finetune(
     """Fine-tuning of a run's encoders with all labels, or with ``supervised`` the same from random weights;
     see `finetune`. On the store of another dataset it is transfer.
 
-    ``seeds`` trainings from the configuration's seed on; a finished one is not repeated unless ``fresh``.
+    ``seeds`` trainings from the configuration's seed on, which decides the random weights, too; a finished
+    one is not repeated unless ``fresh``.
 
     Raises
     ------
-    SkelkitError : the run lacks a representation, or the disk refuses
+    SkelkitError : the run lacks a representation, a loss is not finite any more, or the disk refuses
     """
     began = time.perf_counter()
     rows = []
     for candidate in setting.candidates(
-        representation, pretrained=not supervised, untrained=supervised, raw=False
+        representation, "from random weights" if supervised else "pretrained"
     ):
         configs = [replace(config, seed=seed) for seed in range(config.seed, config.seed + seeds)]
         trials = [_finetuned(setting, candidate, own, fusion, fresh, setting.train) for own in configs]
@@ -176,8 +158,8 @@ def evaluate_semi(
 
     Raises
     ------
-    SkelkitError : the run lacks a representation, a listed name is not in the training part, or the disk
-        refuses
+    SkelkitError : the run lacks a representation, a listed name is not in the training part, a loss is not
+        finite any more, or the disk refuses
     """
     began = time.perf_counter()
     label = setting.sequences.label
@@ -192,13 +174,16 @@ def evaluate_semi(
             for share in shares
         ]
     )
-    places = [each.places(setting.names, setting.train) for each in chosen]
-    candidates = setting.candidates(representation, untrained=baselines, raw=False)
+    places = [each.places(setting.names, setting.train, setting.protocol) for each in chosen]
+    kinds: tuple[Kind, ...] = ("pretrained", "from random weights") if baselines else ("pretrained",)
+    candidates = setting.candidates(representation, *kinds)
+    mark = listed.digest[:8] if listed else None
     files = []
     for each in chosen:
-        which = {"seed": config.seed, "subsets": len(each.subsets), "held": setting.subjects}
+        which = {"seed": config.seed, "subsets": len(each.subsets), "held": setting.subjects, "listed": mark}
         prefix = f"subsets-{setting.data.stem}-{setting.protocol}-share{each.share:g}"
-        files.append(file_name(prefix, which, {"seed": 0, "subsets": 5, "held": []}))
+        file = file_name(prefix, which, {"seed": 0, "subsets": 5, "held": [], "listed": None})
+        files.append(own_name(setting.run, file, each.content_hash))
         each.write(setting.run / files[-1])
     rows = []
     for candidate in candidates:
@@ -213,35 +198,68 @@ def evaluate_semi(
         "fusion": fusion,
         "shares": [each.share for each in chosen],
         "subsets": len(chosen[0].subsets),
-        "listed": listed is not None,
+        "listed": mark,
     }
     defaults = {
         **asdict(FinetuneConfig()),
         "fusion": "features",
         "shares": list(SHARES),
         "subsets": 5,
-        "listed": False,
+        "listed": None,
     }
     return _finish(setting, "semi", representation, settings, defaults, rows, began, files)
 
 
 def _probed(
-    setting: Setting, candidate: Candidate, config: LinearConfig, fusion: Fusion, quick: bool
+    setting: Setting, encoder: Encoder, config: LinearConfig, fusion: Fusion, quick: bool, name: str
 ) -> Trial:
     """One linear evaluation of an encoder."""
     fitted = []
-    with untouched(candidate.encoder):
-        for encoder in apart(candidate.encoder, fusion):
-            features = setting.features(encoder, config.seed)
+    with untouched(encoder):
+        for part in apart(encoder, fusion):
+            features = setting.features(part, config.seed)
             if quick:
-                tests = {part: features.centre(places) for part, places in setting.held_out.items()}
+                tests = {held: features.centre(places) for held, places in setting.held_out.items()}
                 train, label = features.centre(setting.train), features.labels(setting.train)
                 fitted.append(Fitted(logistic(train, label, tests), []))
                 continue
-            name = f"linear, {candidate.title}, seed {config.seed}"
             held_out, progress = dict(setting.held_out), setting.progress
             fitted.append(linear(features, setting.train, held_out, config, progress=progress, name=name))
     return _trial(setting, fused(fitted), config.seed, None)
+
+
+def _retrieved(
+    setting: Setting, encoder: Encoder, k: int, fusion: Fusion, compressed: bool, seed: int
+) -> Trial:
+    """One retrieval with an encoder."""
+    train, test = setting.train, setting.held_out["test"]
+    asked = np.concatenate([test, setting.held_out.get("validation", test[:0])])
+    with untouched(encoder):
+        parts = [setting.features(part) for part in apart(encoder, fusion)]
+        label, wanted = parts[0].labels(train), parts[0].labels(asked)
+        pairs = [(part.centre(train), part.centre(asked)) for part in parts]
+    if compressed:
+        how = CompressConfig(seed=seed)
+        pairs = [compress(*pair, how, progress=setting.progress) for pair in pairs]
+    gallery, query = side_by_side(pairs)
+    look = partial(ranked, gallery, gallery_label=label, places=train, k=k)
+    found = look(query[: len(test)], label=wanted[: len(test)], progress=setting.progress)
+    held_out = None
+    if len(asked) > len(test):
+        held_out = _numbers(look(query[len(test) :], label=wanted[len(test) :]))
+    return Trial(
+        top1=found.top1,
+        top5=found.top5,
+        mean_class=found.mean_class,
+        seed=seed,
+        subset=None,
+        train=len(train),
+        predicted=found.predicted,
+        mean_average_precision=found.mean_average_precision,
+        nearest=[setting.names[place] for place in found.nearest],
+        similarity=found.similarity,
+        validation=held_out,
+    )
 
 
 def _finetuned(
@@ -254,7 +272,7 @@ def _finetuned(
     subset: int | None = None,
 ) -> Trial:
     """One training on the places ``train`` (n,), unless it was finished before."""
-    encoder, percent = candidate.encoder, 100 * len(train) / len(setting.train)
+    encoder, percent = candidate.encoder(config.seed), 100 * len(train) / len(setting.train)
     title = f"{candidate.title}, {percent:.0f}% labels, seed {config.seed}"
 
     def compute() -> Trial:
@@ -275,7 +293,7 @@ def _finetuned(
         return replace(_trial(setting, fused(fitted), config.seed, subset), train=len(train))
 
     names = hashlib.sha256("\n".join(setting.names[place] for place in train).encode()).hexdigest()
-    memory = setting.trials("finetune", candidate, fresh, fusion=fusion)
+    memory = setting.trials("finetune", encoder, fresh, fusion=fusion)
     trial = memory.recall({"config": asdict(config), "train": names}, compute)
     return replace(trial, subset=subset)
 
@@ -329,6 +347,8 @@ def _finish(
     label = setting.sequences.label[test]
     settings = {**settings, "subjects": len(setting.subjects)}
     what = [f"eval-{task}", setting.data.stem, setting.protocol, representation]
+    file = file_name("-".join(part for part in what if part), settings, {**defaults, "subjects": 0})
+    trained_on = setting.checkpoint.data.content_hash
     return write(
         Evaluation(
             task=task,
@@ -336,6 +356,10 @@ def _finish(
             data=str(setting.data),
             content_hash=setting.content_hash,
             protocol=setting.protocol,
+            pretrained_on={"content_hash": trained_on, "protocol": setting.checkpoint.config.protocol}
+            if trained_on
+            else None,
+            test_seen=setting.seen,
             representation=representation,
             epoch=setting.checkpoint.epoch,
             train=len(setting.train),
@@ -349,6 +373,6 @@ def _finish(
             subset_files=list(subset_files),
             rows=rows,
             seconds=round(time.perf_counter() - began, 3),
-            file=file_name("-".join(part for part in what if part), settings, {**defaults, "subjects": 0}),
+            file=own_name(setting.run, file, setting.content_hash),
         )
     )

@@ -92,6 +92,61 @@ def test_damaged_newest_is_warned_of_and_the_one_before_is_used(damage, own_run)
         assert load_latest(own_run).epoch == 2
 
 
+def write(path, content):
+    """A checkpoint with its checksum."""
+    torch.save(content, path)
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_settings_of_another_version_are_named_and_the_checkpoint_before_is_used(own_run):
+    newest = own_run / "checkpoint-000003.pt"
+    content = torch.load(newest, weights_only=True)
+    content["config"]["warmth"] = 3
+    write(newest, content)
+    message = r"checkpoint-000003\.pt: of another version, and passed over: no setting 'warmth'"
+    with pytest.warns(UserWarning, match=message):
+        assert load_latest(own_run).epoch == 2
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"config": {}}, None])
+def test_what_is_no_checkpoint_is_passed_over(content, own_run):
+    write(own_run / "checkpoint-000003.pt", content)
+    with pytest.warns(UserWarning, match=r"checkpoint-000003\.pt: damaged, and passed over") as caught:
+        assert load_latest(own_run).epoch == 2
+    assert "\n" not in str(caught[0].message)
+
+
+def test_weights_that_do_not_fit_the_model_are_one_clear_error(run):
+    newest = load_latest(run)
+    name = "query.seq.head.layers.0.weight"
+    for change, message in (
+        ({name: None}, f"checkpoint-000003.pt: lacks the weight {name}"),
+        ({"more": torch.zeros(1)}, "checkpoint-000003.pt: its weight more has no place in the model"),
+        ({name: torch.zeros(3)}, rf"its weight {name} has shape \(3,\), expected \(16, 16\)"),
+    ):
+        changed = {name: value for name, value in {**newest.model, **change}.items() if value is not None}
+        with pytest.raises(SkelkitError, match=message) as caught:
+            replace(newest, model=changed).restore_model(CPU)
+        assert "\n" not in str(caught.value)
+
+
+def test_saving_keeps_the_checkpoint_before_and_drops_newer_ones_that_could_not_be_used(own_run):
+    for name in ("checkpoint-000004", "checkpoint-000003_000002"):
+        (own_run / f"{name}.pt").write_bytes(b"damaged")
+        (own_run / f"{name}.sha256").write_text("another")
+    with pytest.warns(UserWarning, match="damaged"):
+        before = load_latest(own_run)
+    assert before.epoch == 3
+    begun = {"batches": 1, "samples": 8, "seconds": 0.5, "sums": {"loss": 3.5}}
+    save(own_run, replace(before, begun=begun))
+    assert [name for name in names(own_run) if name.startswith("checkpoint")] == [
+        "checkpoint-000003.pt",
+        "checkpoint-000003.sha256",
+        "checkpoint-000003_000001.pt",
+        "checkpoint-000003_000001.sha256",
+    ]
+
+
 @pytest.mark.filterwarnings("ignore:.*damaged")
 def test_run_with_damaged_checkpoints_alone_is_one_clear_error(own_run):
     for path in own_run.glob("*.pt"):
@@ -120,8 +175,7 @@ class Trap:
 def test_malicious_pickle_is_not_executed(own_run, tmp_path):
     sprung = tmp_path / "sprung"
     newest = own_run / "checkpoint-000003.pt"
-    torch.save({"config": Trap(sprung)}, newest)
-    newest.with_suffix(".sha256").write_text(hashlib.sha256(newest.read_bytes()).hexdigest())
+    write(newest, {"config": Trap(sprung)})
     with pytest.warns(UserWarning, match="damaged"):
         assert load_latest(own_run).epoch == 2
     assert not sprung.exists()

@@ -219,6 +219,11 @@ def test_a_store_of_other_parameters_is_one_line_naming_both(task, own_run, ntu,
     assert "rewritten.h5: its recipe raw has step 1, first_slots(bodies=1); in that of the run it has" in line
 
 
+def test_want_of_memory_is_one_line(ntu, settings, tmp_path):
+    given = ["--config", settings, "--set", f"queue={10**14}", "--device", "cpu"]  # petabytes
+    assert "out of memory: try a smaller" in fails("pretrain", ntu, *given, "-o", tmp_path / "run")
+
+
 def test_interruption_is_one_line(ntu, settings, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

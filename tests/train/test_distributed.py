@@ -17,7 +17,7 @@ from skelkit.errors import SkelkitError
 from skelkit_train import pretrain as module
 from skelkit_train.checkpoint import checkpoints, load_latest
 from skelkit_train.config import read_toml, resolve
-from skelkit_train.distributed import Ranks, joined
+from skelkit_train.distributed import Ranks, is_first, joined
 
 SETTINGS = {
     "representations": "seq+graph",
@@ -143,7 +143,11 @@ def test_more_processes_than_gpus_is_one_clear_error(monkeypatch):
         pass
 
 
-def test_without_torchrun_there_is_one_rank():
+@pytest.mark.parametrize("names", [(), ("RANK",), ("RANK", "WORLD_SIZE", "MASTER_ADDR")])
+def test_without_torchrun_there_is_one_rank(names, monkeypatch):
+    for name in names:  # as some schedulers leave them in the environment
+        monkeypatch.setenv(name, "1")
+    assert is_first()
     with joined(CPU) as ranks:
         assert (ranks.rank, ranks.size, ranks.device) == (0, 1, CPU)
         assert ranks.any(True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
 import naive
@@ -41,7 +43,7 @@ from skelkit_train.evaluate.features import (
 from skelkit_train.evaluate.finetune import FinetuneConfig, finetune
 from skelkit_train.evaluate.fusion import fused, side_by_side
 from skelkit_train.evaluate.linear import LinearConfig, linear, logistic
-from skelkit_train.evaluate.retrieval import nearest, ranked, retrieval, search, vote
+from skelkit_train.evaluate.retrieval import ranked, retrieval, search, vote
 from skelkit_train.evaluate.scores import score
 from skelkit_train.evaluate.subsets import LabelSubsets, hold_out, stratified
 
@@ -77,13 +79,13 @@ def test_nearest_are_those_of_scikit_learn_block_after_block(k, monkeypatch):
     monkeypatch.setattr(retrieval_module, "_BLOCK_BYTES", 4 * 60 * 100)  # 21 blocks of 100 queries
     gallery, query = random(60, 7, seed=1), random(2100, 7, seed=2)
     oracle = KNeighborsClassifier(min(k, 60), metric="cosine").fit(gallery, np.zeros(60))
-    assert np.array_equal(nearest(query, gallery, k), oracle.kneighbors(query, return_distance=False))
+    assert np.array_equal(search(query, gallery, k).row, oracle.kneighbors(query, return_distance=False))
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_vote_is_scikit_learns_and_the_nearest_decides_a_tie(k):
     gallery, query, label = random(60, 7, seed=1), random(400, 7, seed=2), torch.arange(60) * 7 % 5
-    neighbours = label[nearest(query, gallery, k)]
+    neighbours = label[search(query, gallery, k).row]
     counts = torch.nn.functional.one_hot(neighbours, 5).sum(dim=1)
     tied = (counts == counts.amax(dim=1, keepdim=True)).sum(dim=1) > 1
     predicted = vote(neighbours)
@@ -363,12 +365,14 @@ def test_subsets_are_written_and_found_again_by_name(tmp_path):
     read = LabelSubsets.read(tmp_path / "subsets.json")
     assert read == drawn
     wanted = [stratified(label, train, 20, n, seed=0) for n in range(3)]
-    for found, places in zip(read.places(names, train), wanted, strict=True):
+    for found, places in zip(read.places(names, train, "xsub"), wanted, strict=True):
         assert np.array_equal(found, places)
-    backwards = read.places(names[::-1], np.arange(10, 40))
+    backwards = read.places(names[::-1], np.arange(10, 40), "xsub")
     assert [[names[::-1][place] for place in part[::-1]] for part in backwards] == read.subsets
-    with pytest.raises(SkelkitError, match=r"label subset: n.. is not in the training part of xsub"):
-        read.places(names, np.arange(4))
+    with pytest.raises(SkelkitError, match=r"label subset: 'n..' is not in the training part of xsub$"):
+        read.places(names, np.arange(4), "xsub")
+    with pytest.raises(SkelkitError, match=r"training part of xview; the subsets are of xsub$"):
+        read.places(names, np.arange(4), "xview")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"share": 5}', None])
@@ -381,6 +385,32 @@ def test_a_file_of_subsets_that_is_none_is_one_line(text, tmp_path):
     ) as caught:
         LabelSubsets.read(file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("share", 0, "share is 0, expected a percentage above 0"),
+        ("share", 101.0, "share is 101.0"),
+        ("share", float("nan"), "share is nan"),
+        ("share", True, "share is True"),
+        ("share", "5", "share is '5'"),
+        ("subsets", [], "it has no subsets"),
+        ("subsets", "ab", "it has no subsets"),
+        ("subsets", [["a"], []], "subset 2 is no list of names"),
+        ("subsets", [["a", 1]], "subset 1 is no list of names"),
+        ("subsets", ["ab"], "subset 1 is no list of names"),
+        ("subsets", [["a", "b"], ["b", "a", "b"]], "subset 2 has 'b' twice"),
+    ],
+)
+def test_subsets_that_make_no_sense_are_refused(field, value, reason, tmp_path):
+    file = tmp_path / "subsets.json"
+    good = {"protocol": "xsub", "share": 5, "seed": 0, "content_hash": "?", "subsets": [["a", "b"], ["a"]]}
+    file.write_text(json.dumps(good))
+    assert LabelSubsets.read(file) == LabelSubsets(**good)
+    file.write_text(json.dumps(good | {field: value}))
+    with pytest.raises(InputError, match=f"subsets.json: no file of label subsets: {re.escape(reason)}"):
+        LabelSubsets.read(file)
 
 
 def test_subjects_held_out_are_in_one_part_only():
@@ -429,6 +459,27 @@ def test_learning_rate_of_finetuning_is_the_papers(points, monkeypatch):
     encoder = torch.nn.Flatten()
     finetune(points, encoder, 1, np.arange(64), {"test": np.arange(64, 80)}, FinetuneConfig(), progress=False)
     assert rates == pytest.approx([1e-4] * 30 + [1e-5] * 10 + [1e-6] * 10)
+
+
+@pytest.mark.parametrize("part", ["loss", "weights of the last epoch"])
+def test_a_training_that_diverges_is_no_result(part, points, monkeypatch):
+    if part == "loss":
+        config = LinearConfig(epochs=3, learning_rate=1e38)
+    else:
+        monkeypatch.setattr(
+            torch.optim.SGD, "step", lambda self, *_: self.param_groups[0]["params"][0].data.fill_(torch.nan)
+        )
+        config = LinearConfig(epochs=1, batch_size=300)
+    features = Features(points, raw_coordinates, 4, seed=0)
+    with pytest.raises(SkelkitError, match=r"number in epoch \d; a lower learning rate may help"):
+        linear(features, np.arange(100), {"test": np.arange(100, 150)}, config, progress=False)
+
+
+def test_seeds_beyond_32_bits_are_taken(points):
+    config = FinetuneConfig(epochs=1, seed=2**32 + 1)
+    finetune(
+        points, torch.nn.Flatten(), 1, np.arange(64), {"test": np.arange(64, 80)}, config, progress=False
+    )
 
 
 # The frozen encoder

@@ -47,7 +47,7 @@ def test_printed_json_is_the_file_named_by_its_settings(task, own_run, ntu):
     assert found == json.loads(path.read_text())
     assert found["task"] == task
     assert found["settings"]["seed"] == 5
-    assert found["rows"][0]["encoder"] == ("untrained" if task == "supervised" else "pretrained")
+    assert found["rows"][0]["encoder"] == ("from random weights" if task == "supervised" else "pretrained")
 
 
 def test_subsets_of_one_run_serve_another(own_run, ntu, tmp_path):
@@ -86,5 +86,34 @@ def test_wrong_usage_and_what_a_user_can_mend(task, own_run, ntu):
     assert "9 subjects cannot be held out" in fails(*where, "--validation", 9)
 
 
-def test_a_share_of_nothing_is_wrong_usage(own_run, ntu):
-    assert "'--share'" in fails("eval", "semi", own_run, ntu, "--protocol", "xsub", "--share", 0, code=2)
+@pytest.mark.parametrize("share", [0, 101, "nan", "inf"])
+def test_a_share_of_nothing_is_wrong_usage(share, own_run, ntu):
+    assert "'--share'" in fails("eval", "semi", own_run, ntu, "--protocol", "xsub", "--share", share, code=2)
+
+
+def test_a_share_given_twice_is_wrong_usage(own_run, ntu):
+    shares = ["--share", 5, "--share", "5.0"]
+    assert "--share: the same" in fails("eval", "semi", own_run, ntu, "--protocol", "xsub", *shares, code=2)
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", 0, -1])
+@pytest.mark.parametrize("task", ["semi", "finetune", "supervised"])
+def test_a_learning_rate_that_is_none_is_wrong_usage(task, rate, own_run, ntu):
+    given = ["--protocol", "xsub", "--learning-rate", rate]
+    assert "'--learning-rate'" in fails("eval", task, own_run, ntu, *given, code=2)
+
+
+def test_seeds_of_what_is_not_random_are_wrong_usage(own_run, ntu):
+    where = [own_run, ntu, "--protocol", "xsub", "--seeds", 3]
+    assert "--quick" in fails("eval", "linear", *where, "--quick", code=2)
+    assert "--compressed" in fails("eval", "retrieval", *where, code=2)
+
+
+def test_a_fine_tuning_that_diverges_is_one_line(own_run, ntu):
+    before = sorted(path.name for path in own_run.iterdir())
+    line = fails(
+        *("eval", "finetune", own_run, ntu, "--protocol", "xsub", "--representation", "graph"),
+        *("--learning-rate", 1e30, "--epochs", 2, "--device", "cpu"),
+    )
+    assert "stopped being a finite number in epoch" in line
+    assert sorted(path.name for path in own_run.iterdir()) == before

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from skelkit.datasets import Protocol
 from skelkit.errors import SkelkitError, StoreError
 from skelkit.store import Store
 from skelkit_train.checkpoint import build_model, load_latest
 from skelkit_train.data import Sequences
 from skelkit_train.evaluate import tasks
-from skelkit_train.evaluate.features import Features, raw_coordinates
+from skelkit_train.evaluate.features import Features, digest, raw_coordinates
 from skelkit_train.evaluate.finetune import FinetuneConfig
 from skelkit_train.evaluate.linear import LinearConfig
+from skelkit_train.evaluate.results import write
 from skelkit_train.evaluate.setting import open_setting
 from skelkit_train.evaluate.subsets import LabelSubsets
 from skelkit_train.evaluate.tasks import (
@@ -245,7 +248,7 @@ def test_features_of_other_weights_are_not_taken(own_run, ntu):
 
 
 def test_encoders_are_the_checkpoints_and_fresh_ones(run, ntu):
-    found = setting(run, ntu).candidates(None, untrained=True, raw=True)
+    found = setting(run, ntu).candidates(None, "pretrained", "untrained", "raw coordinates")
     checkpoint = load_latest(run)
     fresh = build_model(checkpoint.config, checkpoint.data)
     assert [(candidate.kind, candidate.representation) for candidate in found] == [
@@ -256,12 +259,13 @@ def test_encoders_are_the_checkpoints_and_fresh_ones(run, ntu):
         ("raw coordinates", ""),
     ]
     for candidate in found[:4]:
+        encoder = candidate.encoder(checkpoint.config.seed)
         prefix = f"query.{candidate.representation}.encoder."
         trained = {k.removeprefix(prefix): v for k, v in checkpoint.model.items() if k.startswith(prefix)}
         untrained = fresh.encoder(candidate.representation).state_dict()
-        assert states_equal(candidate.encoder.state_dict(), trained) == (candidate.kind == "pretrained")
-        assert states_equal(candidate.encoder.state_dict(), untrained) == (candidate.kind == "untrained")
-    assert found[4].encoder is raw_coordinates
+        assert states_equal(encoder.state_dict(), trained) == (candidate.kind == "pretrained")
+        assert states_equal(encoder.state_dict(), untrained) == (candidate.kind == "untrained")
+    assert found[4].encoder(0) is raw_coordinates
 
 
 def test_finetuning_starts_from_the_pretrained_and_supervised_from_random_weights(own_run, ntu, monkeypatch):
@@ -275,8 +279,121 @@ def test_finetuning_starts_from_the_pretrained_and_supervised_from_random_weight
     monkeypatch.setattr(tasks, "finetune", spy)
     where = setting(own_run, ntu)
     TASKS["finetune"](where, representation="graph")
-    TASKS["supervised"](where, representation="graph")
-    assert seen == [where.trained.encoder("graph"), where.untrained.encoder("graph")]
+    found = evaluate_finetune(where, TUNE, supervised=True, representation="graph", seeds=2)
+    starts = [where.trained, where.untrained(0), where.untrained(1)]
+    for encoder, start in zip(seen, starts, strict=True):
+        assert states_equal(encoder.state_dict(), start.encoder("graph").state_dict())
+    assert not states_equal(seen[1].state_dict(), seen[2].state_dict())
+    assert found.rows[0].encoder == "from random weights"
+
+
+@pytest.mark.parametrize("task", ["linear", "compressed retrieval"])
+def test_every_seed_has_an_untrained_encoder_of_its_own(task, own_run, ntu, monkeypatch):
+    seen = []
+    real = Features.centre
+
+    def spy(self, places):
+        seen.append(digest(self.encoder))
+        return real(self, places)
+
+    monkeypatch.setattr(Features, "centre", spy)
+    where = setting(own_run, ntu)
+    wanted = [
+        digest(model.encoder("graph")) for model in (where.trained, where.untrained(4), where.untrained(5))
+    ]
+    monkeypatch.setattr(
+        "skelkit_train.evaluate.setting.raw_coordinates", torch.nn.Flatten()
+    )  # a module, which has a digest
+    if task == "linear":
+        evaluate_linear(where, replace(PROBE, seed=4), seeds=2, representation="graph")
+    else:
+        monkeypatch.setattr(tasks, "compress", lambda train, test, *_, **__: (train, test))
+        evaluate_retrieval(where, compressed=True, seed=4, seeds=2, representation="graph")
+    assert list(dict.fromkeys(seen))[:3] == wanted
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_retrieval, partial(evaluate_linear, config=PROBE, quick=True)])
+def test_seeds_of_what_is_not_random_are_refused(evaluate, own_run, ntu):
+    with pytest.raises(ValueError, match="seeds is 3; expected 1"):
+        evaluate(setting(own_run, ntu), seeds=3)
+
+
+def test_test_samples_that_the_run_was_pretrained_on_are_told(ntu, tiny, rewritten, tmp_path):
+    protocols = {
+        "xsub": Protocol("subject", frozenset([1, 2, 3])),
+        "cross": Protocol("subject", frozenset([1, 4])),
+    }
+    both, run = rewritten(ntu, protocols=protocols), tmp_path / "run"
+    pretrain(both, run, tiny(epochs=1), device=CPU, progress=False)
+    with Store(both) as store:
+        trained_on = {"content_hash": store.content_hash, "protocol": "xsub"}
+    same = evaluate_retrieval(setting(run, both), baselines=False)
+    assert (same.pretrained_on, same.test_seen) == (trained_on, 0)
+    message = r"run: was pretrained with protocol xsub, .* 16 of the 16 test samples of cross"
+    with pytest.warns(UserWarning, match=message):
+        where = setting(run, both, "cross")
+    written = json.loads(evaluate_retrieval(where, baselines=False).path.read_text())
+    assert (written["pretrained_on"], written["test_seen"]) == (trained_on, 16)
+    transfer = evaluate_retrieval(setting(run, ntu), baselines=False)
+    assert (transfer.pretrained_on, transfer.test_seen) == (trained_on, None)
+
+
+def test_stores_of_one_name_do_not_overwrite_each_others_results(own_run, ntu, make_store, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = make_store(tmp_path / "other" / ntu.name, repeats=4)
+    found = [TASKS["semi"](setting(own_run, data), representation="seq") for data in (ntu, other, ntu, other)]
+    assert [each.path for each in found[2:]] == [each.path for each in found[:2]]
+    files = [found[0].file, found[1].file, *found[0].subset_files, *found[1].subset_files]
+    assert len(set(files)) == 4
+    assert found[0].file == f"eval-semi-{ntu.stem}-xsub-seq-epochs1-shares20-subsets2.json"
+    assert found[1].file == found[0].file.replace(".json", f"-{found[1].content_hash[:6]}.json")
+    for each in found:
+        assert json.loads(each.path.read_text())["content_hash"] == each.content_hash
+        assert LabelSubsets.read(own_run / each.subset_files[0]).content_hash == each.content_hash
+
+
+def test_listed_subsets_have_files_and_results_of_their_own(own_run, ntu):
+    where = setting(own_run, ntu)
+    drawn = evaluate_semi(where, TUNE, shares=(20.0,), subsets=2, representation="seq")
+    before = (own_run / drawn.subset_files[0]).read_bytes()
+    listed = LabelSubsets.read(own_run / drawn.subset_files[0])
+    others = [replace(listed, subsets=[part[k:] for part in listed.subsets]) for k in (1, 2)]
+    found = [evaluate_semi(where, TUNE, listed=each, representation="seq") for each in others]
+    assert (own_run / drawn.subset_files[0]).read_bytes() == before
+    assert len({drawn.file, *(each.file for each in found)}) == 3
+    for each, wanted in zip(found, others, strict=True):
+        assert f"listed{wanted.digest[:8]}" in each.file
+        assert LabelSubsets.read(own_run / each.subset_files[0]) == wanted
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"features": np.zeros(32, np.float32)},
+        {"features": np.zeros((31, 16), np.float32)},
+        {"features": np.zeros((32, 16))},
+        {"features": np.full((32, 16), "x")},
+        {"name": np.zeros(())},
+        {"name": np.zeros((32, 1))},
+    ],
+)
+def test_features_of_a_wrong_shape_or_type_are_computed_anew(change, own_run, ntu):
+    first = evaluate_retrieval(setting(own_run, ntu), representation="seq")
+    for path in (own_run / "features").iterdir():
+        with np.load(path) as file:
+            arrays = dict(file)
+        np.savez(path, **arrays | change)
+    assert evaluate_retrieval(setting(own_run, ntu), representation="seq").rows == first.rows
+
+
+def test_a_result_that_is_not_finite_is_not_written(own_run, ntu):
+    found = evaluate_retrieval(setting(own_run, ntu), representation="seq", baselines=False)
+    before = found.path.read_bytes()
+    with pytest.raises(
+        SkelkitError, match=r"xsub-seq\.json: not written: some of its numbers are not finite"
+    ):
+        write(replace(found, chance=float("nan")))
+    assert found.path.read_bytes() == before
 
 
 def test_an_evaluation_that_touches_the_encoder_is_found_out(own_run, ntu, monkeypatch):

@@ -105,6 +105,14 @@ def test_metrics_log_goes_on_after_the_epochs_that_count(tmp_path):
     assert lines == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "loss": 0.5}]
 
 
+def test_damaged_lines_of_the_metrics_log_are_dropped(tmp_path):
+    damaged = [b"\xff\xfe\x00", b"garbage", b"[1]", b"3", b"null", b"", b'{"loss": 1}', b'{"epoch": "1"}']
+    lines = [b'{"epoch": 1}', *damaged, b'{"epoch": 2}', b"\x00" * 20]
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines))
+    MetricsLog(tmp_path, 2, tensorboard=False).close()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b'{"epoch": 1}\n{"epoch": 2}\n'
+
+
 # TensorBoard
 
 

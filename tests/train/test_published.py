@@ -190,8 +190,8 @@ def test_weights_of_another_layout_fit_when_it_is_named(joints, file, tmp_path):
     assert load_latest(tmp_path / "run").data.layout == load_layout(layout).to_json()
     line = refusal(path, tmp_path / "other")
     shape = f"(24, {6 * count}), expected a multiple of 3 x 25 joints in axis 1"
-    assert line == f"{path}: encoder_q.encoder.gru.weight_ih_l0 has shape {shape}"
-    assert f"conv3.0.weight has shape (2, {count}, 3, 3), expected (2, 25, 3, 3)" in refusal(
+    assert line == f"{path}: 'encoder_q.encoder.gru.weight_ih_l0' has shape {shape}"
+    assert f"conv3.0.weight' has shape (2, {count}, 3, 3), expected (2, 25, 3, 3)" in refusal(
         file("image", joints=count), tmp_path / "other"
     )
 
@@ -351,37 +351,37 @@ def set_to(name, value):
     [
         (
             set_to("encoder_k.encoder.gru.weight_hh_l1", torch.zeros(24, 9)),
-            "encoder_k.encoder.gru.weight_hh_l1 has shape (24, 9), expected (24, 8)",
+            "'encoder_k.encoder.gru.weight_hh_l1' has shape (24, 9), expected (24, 8)",
         ),
         (
             set_to("encoder_q.encoder.gru.weight_hh_l0", torch.zeros(24)),
-            "encoder_q.encoder.gru.weight_hh_l0 has shape (24,), expected at least 2 axes",
+            "'encoder_q.encoder.gru.weight_hh_l0' has shape (24,), expected at least 2 axes",
         ),
         (set_to("encoder_q.encoder.gru.weight_hh_l0", torch.zeros(24, 0)), "gru_hidden is 0, expected 1"),
         (
             set_to("encoder_r.fc.2.weight", torch.zeros(7, 16)),
-            "encoder_r.fc.2.weight has shape (7, 16), expected (12, 16)",
+            "'encoder_r.fc.2.weight' has shape (7, 16), expected (12, 16)",
         ),
         (
             set_to("encoder_l.l2.gcn1.PA", torch.zeros(3, 20, 20)),
-            "encoder_l.l2.gcn1.PA has shape (3, 20, 20)",
+            "'encoder_l.l2.gcn1.PA' has shape (3, 20, 20)",
         ),
         (
             set_to("encoder_r.l1.tcn1.conv.weight", torch.zeros(6, 8, 9, 1)),
             "graph encoder: widths are (6, 16)",
         ),
-        (set_to("Queue_S2", torch.zeros(12, 5)), "Queue_S2 has shape (12, 5), expected (12, 24)"),
-        (set_to("queue", torch.zeros(12, 24)), "queue of shape (12, 24) is no entry of a published model"),
+        (set_to("Queue_S2", torch.zeros(12, 5)), "'Queue_S2' has shape (12, 5), expected (12, 24)"),
+        (set_to("queue", torch.zeros(12, 24)), "'queue' of shape (12, 24) is no entry of a published model"),
         (
             set_to("encoder_q.encoder.gru.weight_hh_l5", torch.zeros(24, 8)),
-            "encoder_q.encoder.gru.weight_hh_l5 of shape (24, 8) is no entry",
+            "'encoder_q.encoder.gru.weight_hh_l5' of shape (24, 8) is no entry",
         ),
         (
             lambda state: state.pop("encoder_q.encoder.gru.bias_ih_l0_reverse"),
-            "lacks the entry encoder_q.encoder.gru.bias_ih_l0_reverse, expected with shape (24,)",
+            "lacks the entry 'encoder_q.encoder.gru.bias_ih_l0_reverse', expected with shape (24,)",
         ),
-        (lambda state: state.pop("encoder_r.data_bn.weight"), "lacks the entry encoder_r.data_bn.weight"),
-        (lambda state: state.pop("queue_ptr_S1"), "lacks the entry queue_ptr_S1, expected with shape (1,)"),
+        (lambda state: state.pop("encoder_r.data_bn.weight"), "lacks the entry 'encoder_r.data_bn.weight'"),
+        (lambda state: state.pop("queue_ptr_S1"), "lacks the entry 'queue_ptr_S1', expected with shape (1,)"),
         (
             set_to("encoder_k.fc.0.bias", torch.full((16,), torch.nan)),
             "entry 'module.encoder_k.fc.0.bias' has values that are no finite numbers",
@@ -395,6 +395,46 @@ def test_entry_that_does_not_fit_is_named_with_its_shape_and_the_expected_one(
     line = refusal(path, tmp_path / "run")
     assert line.startswith(f"{path}: ")
     assert message in line
+
+
+def test_a_name_of_several_lines_is_told_in_one(file, tmp_path):
+    path = file("seq", change=set_to("one\ntwo", torch.zeros(3)))
+    assert r"'one\ntwo' of shape (3,) is no entry" in refusal(path, tmp_path / "run")
+
+
+NOT_IN_THE_FILE = {
+    "expanded": lambda: torch.zeros(1).expand(10**12),
+    "on no device": lambda: torch.zeros(10**12, device="meta"),
+    "nested": lambda: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    "jagged": lambda: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged),
+    "short": lambda: torch.zeros(24, 1).expand(24, 8),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("kind", NOT_IN_THE_FILE)
+def test_a_tensor_whose_numbers_are_not_all_in_the_file_is_refused(kind, file, tmp_path):
+    name = "encoder_k.encoder.gru.weight_hh_l1"
+    path = file("seq", change=set_to(name, NOT_IN_THE_FILE[kind]()))
+    message = f"{path}: entry 'module.{name}' is no dense tensor, expected a model's state dict"
+    assert refusal(path, tmp_path / "run") == message
+
+
+@pytest.mark.parametrize(
+    "shape", [(0, 10**6), (0, 10**12), (0, 2**60), (0, 2**63 - 1)], ids=["large", "absurd", "exa", "most"]
+)
+@pytest.mark.parametrize("name", ["encoder_q.encoder.gru.weight_hh_l0", "Queue_S1"])
+def test_sizes_that_a_file_only_claims_take_no_memory(name, shape, file, tmp_path):
+    path = file("seq+graph", change=set_to(name, torch.empty(shape)))
+    line = refusal(path, tmp_path / "run")
+    assert line.startswith(f"{path}: ")
+    assert "has shape" in line or "beyond all reason" in line
+
+
+def test_numbers_of_a_kind_that_no_weights_have_are_refused(file, tmp_path):
+    weight = torch.zeros(24, 8).to(torch.float8_e4m3fn)
+    path = file("seq", change=set_to("encoder_q.encoder.gru.weight_hh_l0", weight))
+    assert "values that are no finite numbers" in refusal(path, tmp_path / "run")
 
 
 @pytest.mark.parametrize("asked", ["seq", "graph+image", "seq+graph+image", "seq+seq", "pixels"])
