@@ -111,7 +111,7 @@ def _pretrain(
     bar = Progress(config.epochs, steps, training.step, ranks.device, shown=progress)
     if progress:
         bar.say(training.describe(store, resident))
-    if len(places) < config.batch_size:
+    if progress and len(places) < config.batch_size:
         bar.say(f"{len(places)} training samples are less than a batch: one batch an epoch")
     log = MetricsLog(run, training.epoch, tensorboard=config.tensorboard) if ranks.first else None
     saved = time.perf_counter()
