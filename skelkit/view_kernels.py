@@ -1,8 +1,8 @@
 """The compiled loops that draw and make views: on arrays alone, with ``out`` last.
 
 Kernels are compiled for the types in use on the first call and cached on disk. Views are made eight numbers
-at a time, by instructions written out as in `skelkit.masks`: the compiler does not find them by itself, as rows
-of joints are short, their length no multiple of eight.
+at a time, by instructions written out as in `skelkit.masks`: the compiler does not find them by itself, as
+rows of joints are short, their length no multiple of eight.
 """
 
 from __future__ import annotations
