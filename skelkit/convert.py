@@ -1,9 +1,9 @@
 """Raw files to a store: source -> reader -> recipe -> store, in one visible loop.
 
-Files are taken in the order of their names, in blocks. Workers read, parse and normalise a block; this
-process appends its rows to ``OUT.h5.part/rows`` and one line to ``OUT.h5.part/journal``, and then writes its
-sequences to the store, which has a temporary name until it is complete. An interrupted conversion goes on
-where the journal ends, and writes the store once the journal is complete, so that each attempt gets further.
+Files are taken in the order of their names, in blocks. Workers read, parse and normalise a block and leave
+its rows in ``OUT.h5.part``; this process notes them there in ``journal``, and then writes the sequences to
+the store, which has a temporary name until it is complete. An interrupted conversion goes on where the
+journal ends, and writes the store once the journal is complete, so that each attempt gets further.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from skelkit import __version__
-from skelkit.blocks import BLOCK_BYTES, BLOCK_FILES, Block, Job, convert_block, died
+from skelkit.blocks import BLOCK_BYTES, BLOCK_FILES, Block, Job, convert_block, convert_to_disk, died, prepare
 from skelkit.clips import DEFAULT_RULES, ClipRules
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
@@ -31,7 +31,7 @@ from skelkit.normalise import RECIPES
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
 from skelkit.store import Header, Shard, check_store_path, write_store
-from skelkit.workers import cores, on_cluster, on_processes
+from skelkit.workers import Processes, cores, on_cluster
 
 __all__ = ["Report", "convert", "write_report"]
 
@@ -110,48 +110,52 @@ def convert(
     check_store_path(out)
     if scheduler is not None:  # the workers there have working directories of their own
         sources, labels, splits = ([path.absolute() for path in some] for some in (sources, labels, splits))
-    inputs = gather(sources, DATASETS[dataset], labels, splits)
-    if clips.unlisted == "exclude":
-        inputs = inputs.listed()
-    part = None
-    if shard is not None:
-        part = Shard(*shard, inputs.digest(stamps=False))
-        inputs = inputs.shard(*shard)
     job = Job(dataset, recipe, clips)
-    others = None if fresh else Journal.begun(out, job, inputs)
-    if out.exists() and not overwrite and others != []:
-        raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
-    if others:
-        folder = Journal.folder_of(out)
-        raise SkelkitError(
-            f"{folder}: an interrupted conversion with other {', '.join(others)}; --fresh forgets it"
-        )
-    with Journal(out, job, inputs, fresh) as journal:
-        if stop_on_bad:
-            _stop(journal.quarantined + inputs.quarantined)
-        header = _header(job, inputs, part)
-        sequences = _sequences(journal, inputs, workers, scheduler, stop_on_bad, progress)
-        try:
-            with closing(sequences):
-                content_hash = write_store(out, sequences, header)
-        except KeyboardInterrupt:
-            done = f"{journal.files_done} of {len(inputs.files)} files done"
-            raise SkelkitError(f"interrupted, {done}; the same command goes on where it was") from None
-        report = Report(
-            dataset=dataset,
-            sources=[str(path) for path in (*sources, *labels, *splits)],
-            version=__version__,
-            found=inputs.found,
-            kept=journal.kept,
-            excluded=inputs.excluded + journal.excluded,
-            quarantined=journal.quarantined + inputs.quarantined,
-            notes=journal.notes,
-            ignored=inputs.ignored,
-            recipe=dict(header.recipe),
-            seconds=round(time.perf_counter() - began, 3),
-            content_hash=content_hash,
-            shard=shard and f"{shard[0]}/{shard[1]}",
-        )
+    # Workers that are asked for get ready while the files are listed.
+    early = min(workers, cores()) if workers and scheduler is None else 1
+    work = partial(convert_to_disk, job=job, folder=Journal.folder_of(out))
+    with closing(Processes(work, partial(prepare, dataset), early if early > 1 else 0)) as processes:
+        inputs = gather(sources, DATASETS[dataset], labels, splits)
+        if clips.unlisted == "exclude":
+            inputs = inputs.listed()
+        part = None
+        if shard is not None:
+            part = Shard(*shard, inputs.digest(stamps=False))
+            inputs = inputs.shard(*shard)
+        others = None if fresh else Journal.begun(out, job, inputs)
+        if out.exists() and not overwrite and others != []:
+            raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
+        if others:
+            folder = Journal.folder_of(out)
+            raise SkelkitError(
+                f"{folder}: an interrupted conversion with other {', '.join(others)}; --fresh forgets it"
+            )
+        with Journal(out, job, inputs, fresh) as journal:
+            if stop_on_bad:
+                _stop(journal.quarantined + inputs.quarantined)
+            header = _header(job, inputs, part)
+            sequences = _sequences(journal, inputs, processes, workers, scheduler, stop_on_bad, progress)
+            try:
+                with closing(sequences):
+                    content_hash = write_store(out, sequences, header)
+            except KeyboardInterrupt:
+                done = f"{journal.files_done} of {len(inputs.files)} files done"
+                raise SkelkitError(f"interrupted, {done}; the same command goes on where it was") from None
+            report = Report(
+                dataset=dataset,
+                sources=[str(path) for path in (*sources, *labels, *splits)],
+                version=__version__,
+                found=inputs.found,
+                kept=journal.kept,
+                excluded=inputs.excluded + journal.excluded,
+                quarantined=journal.quarantined + inputs.quarantined,
+                notes=journal.notes,
+                ignored=inputs.ignored,
+                recipe=dict(header.recipe),
+                seconds=round(time.perf_counter() - began, 3),
+                content_hash=content_hash,
+                shard=shard and f"{shard[0]}/{shard[1]}",
+            )
     write_report(report, out)
     journal.remove()
     return report
@@ -160,6 +164,7 @@ def convert(
 def _sequences(
     journal: Journal,
     inputs: Inputs,
+    processes: Processes[Block],
     workers: int | None,
     scheduler: str | None,
     stop_on_bad: bool,
@@ -178,15 +183,15 @@ def _sequences(
             disable=not progress,
             desc=f"converting {journal.job.dataset}",
         ) as bar,
-        closing(_blocks(blocks, journal.job, workers, scheduler, journal.goes_on)) as converted,
+        closing(_blocks(blocks, journal.job, processes, workers, scheduler, journal.goes_on)) as converted,
     ):
         for block in converted:
             if stop_on_bad:
                 _stop(block.quarantined)
-            journal.append(block)
+            sequences = journal.append(block)
             bar.update(journal.files_done - bar.n)
             if not journal.goes_on:
-                yield from block.sequences()
+                yield from sequences
     if not journal.kept:
         raise _nothing(journal, inputs)
     if journal.goes_on:
@@ -211,26 +216,28 @@ def _stop(quarantined: list[dict[str, Any]]) -> None:
 
 
 def _blocks(
-    blocks: list[list[Input]], job: Job, workers: int, scheduler: str | None, goes_on: bool
+    blocks: list[list[Input]],
+    job: Job,
+    processes: Processes[Block],
+    workers: int,
+    scheduler: str | None,
+    goes_on: bool,
 ) -> Generator[Block, None, None]:
-    """Each block converted, in order."""
-    work = partial(convert_block, job=job)
+    """What became of the files, in order."""
+    alone = partial(convert_block, job=job)
     if not blocks:
         return
     # What was interrupted may have been killed by a file: then a worker is to die of it, not we.
     if scheduler is None and not goes_on and (workers == 1 or len(blocks) == 1):
-        yield from map(work, blocks)
+        yield from map(alone, blocks)
         return
     if scheduler is not None:
-        results = on_cluster(blocks, work, died, scheduler)
+        results = on_cluster(blocks, alone, died, scheduler)
     else:
-        results = on_processes(blocks, work, died, workers)
+        results = processes.results(blocks, died, workers)
     with closing(results):
         for parts in results:
-            block = Block()
-            for part in parts:
-                block.extend(part)
-            yield block
+            yield from parts
 
 
 def _header(job: Job, inputs: Inputs, shard: Shard | None) -> Header:

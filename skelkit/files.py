@@ -107,6 +107,7 @@ class RememberingFile(io.FileIO):
     write fails, as on a full disk: it is told that all is well, and we ask."""
 
     failure: OSError | None = None
+    """Without its traceback, which would hold on to HDF5's buffers after their time."""
 
     def write(self, data: Any) -> int:
         rest = memoryview(data).cast("B")
@@ -114,14 +115,14 @@ class RememberingFile(io.FileIO):
             while rest:
                 rest = rest[super().write(rest) :]
         except OSError as error:
-            self.failure = error
+            self.failure = error.with_traceback(None)
         return len(data)
 
     def truncate(self, size: int | None = None) -> int:
         try:
             return super().truncate(size)
         except OSError as error:
-            self.failure = error
+            self.failure = error.with_traceback(None)
             return size or 0
 
     def check(self) -> None:

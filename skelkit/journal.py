@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
 from skelkit import __version__
-from skelkit.blocks import Block, Job, sequence_of
+from skelkit.blocks import Block, Job, Spool, sequence_of
 from skelkit.errors import SkelkitError
 from skelkit.inputs import Inputs
 from skelkit.normalise import RECIPES
@@ -20,12 +22,15 @@ from skelkit.sequence import SkeletonSequence
 
 __all__ = ["Journal"]
 
+_FORMAT = 2
+
 
 class Journal:
     """What has been converted, on disk: survives a kill at any moment.
 
-    The first line identifies job and inputs, every further one a block with the CRCs of its sequences. A
-    line that is cut, or whose rows are, ends the journal: what follows is converted again.
+    The first line identifies job and inputs, every further one a block with the CRCs of its sequences and the
+    place of their rows: each process that writes rows has a file of its own for them. A line that is cut, or
+    whose rows are, ends the journal: what follows is converted again.
     """
 
     def __init__(self, out: Path, job: Job, inputs: Inputs, fresh: bool) -> None:
@@ -37,10 +42,10 @@ class Journal:
         self.notes: list[dict[str, Any]] = []
         self.first = _first_line(job, inputs)
         self.stack = ExitStack()
+        self.files: dict[str, IO[bytes]] = {}
         try:
             self.folder.mkdir(exist_ok=True)
             self.log = self.stack.enter_context((self.folder / "journal").open("a+b"))
-            self.rows = self.stack.enter_context((self.folder / "rows").open("a+b"))
         except OSError as error:
             self.close()
             raise SkelkitError(f"{out}: cannot write there: {error.strerror}") from None
@@ -77,28 +82,46 @@ class Journal:
 
     def _take_up(self, fresh: bool) -> None:
         self.log.seek(0)
-        good, end = 0, 0
+        good = 0
+        used = set()
         self.goes_on = not fresh and _parse(self.log.readline()) == self.first
         if self.goes_on:
             good = self.log.tell()
-            self.rows.seek(0)
             for line in self.log:
                 record = _parse(line)
-                if record is None or not all(_read(self.rows, entry) for entry in record["entries"]):
+                if record is None or None in self._read(record):
                     break
                 self._count(record)
-                good, end = good + len(line), self.rows.tell()
+                used.add(record["place"][0])
+                good += len(line)
         self.log.truncate(good)
-        self.rows.truncate(end)
+        for path in self.folder.glob("rows*"):
+            if path.name not in used:
+                path.unlink()
         if not good:
             self._write_line(self.first)
 
-    def append(self, block: Block) -> None:
-        """What became of the next files."""
-        self._write(self.rows, b"".join(block.rows))
-        record = block.record()
-        self._write_line(record)
+    def append(self, block: Block) -> Iterator[SkeletonSequence]:
+        """Note what became of the next files; their sequences, read back as they are asked for."""
+        try:
+            if block.place is None:
+                block.spool(self._spool)
+            record = block.record()
+            self._write_line(record)
+        except OSError as error:
+            self.close()
+            raise SkelkitError(
+                f"{self.folder}: cannot write: {error.strerror}; the same command takes up from here"
+            ) from None
         self._count(record)
+        return self._good(record)
+
+    @cached_property
+    def _spool(self) -> Spool:
+        """For rows that no other process has written."""
+        spool = Spool(self.folder)
+        self.stack.callback(os.close, spool.descriptor)
+        return spool
 
     def _count(self, record: dict[str, Any]) -> None:
         self.files_done += record["files"]
@@ -109,17 +132,8 @@ class Journal:
 
     def _write_line(self, value: dict[str, Any]) -> None:
         text = json.dumps(value).encode()
-        self._write(self.log, b"%08x %s\n" % (zlib.crc32(text), text))
-
-    def _write(self, file: IO[bytes], data: bytes) -> None:
-        try:
-            file.write(data)
-            file.flush()
-        except OSError as error:
-            self.close()
-            raise SkelkitError(
-                f"{self.folder}: cannot write: {error.strerror}; the same command takes up from here"
-            ) from None
+        self.log.write(b"%08x %s\n" % (zlib.crc32(text), text))
+        self.log.flush()
 
     def sequences(self) -> Iterator[SkeletonSequence]:
         """All sequences, read back from the rows in the order of their names.
@@ -128,15 +142,34 @@ class Journal:
         ------
         SkelkitError : the rows changed behind our back
         """
-        self.rows.seek(0)
         self.log.seek(0)
         self.log.readline()
         for line in self.log:
-            for entry in json.loads(line.partition(b" ")[2])["entries"]:
-                sequence = _read(self.rows, entry)
-                if sequence is None:
-                    raise SkelkitError(f"{self.folder}: its rows are damaged; convert again with --fresh")
-                yield sequence
+            yield from self._good(json.loads(line.partition(b" ")[2]))
+
+    def _good(self, record: dict[str, Any]) -> Iterator[SkeletonSequence]:
+        for sequence in self._read(record):
+            if sequence is None:
+                raise SkelkitError(f"{self.folder}: its rows are damaged; convert again with --fresh")
+            yield sequence
+
+    def _read(self, record: dict[str, Any]) -> Iterator[SkeletonSequence | None]:
+        """The sequences of a line; None for one that is not what its entry says."""
+        name, offset = record["place"]
+        try:
+            file = self._opened(name)
+        except FileNotFoundError:
+            yield None
+            return
+        file.seek(offset)
+        for entry in record["entries"]:
+            yield _read(file, entry)
+
+    def _opened(self, name: str) -> IO[bytes]:
+        """A file of rows, opened once."""
+        if name not in self.files:
+            self.files[name] = self.stack.enter_context((self.folder / Path(name).name).open("rb", 0))
+        return self.files[name]
 
     def __enter__(self) -> Self:
         return self
@@ -167,6 +200,7 @@ def _first_line(job: Job, inputs: Inputs) -> dict[str, Any]:
     """Tells job and inputs from all others."""
     return {
         "version of skelkit": __version__,
+        "format of the journal": _FORMAT,
         **asdict(job),
         "recipe's steps": RECIPES[job.recipe].describe(),
         "files": inputs.digest(stamps=True),

@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 from skelkit.errors import SkelkitError
 from skelkit.inputs import Input
 
-__all__ = ["cores", "on_cluster", "on_processes"]
+__all__ = ["Processes", "cores", "on_cluster"]
 
 _TIMEOUT = 10
 """Seconds in which a scheduler must answer."""
@@ -74,39 +74,53 @@ class _Worker(Generic[Result]):
         return len(self.tasks) < _GIVEN and not (task.alone or self.tasks[0].alone)
 
 
-def on_processes(
-    blocks: list[list[Input]], work: Work[Result], died: Died[Result], workers: int
-) -> Generator[list[Result], None, None]:
-    """The results of every block, in order; a bounded number of blocks is in flight.
+class Processes(Generic[Result]):
+    """Worker processes; closing it ends them, whatever they do."""
 
-    Parameters
-    ----------
-    blocks : of files
-    work : on one block, picklable
-    died : the result for a file that twice killed the process that worked on it
-    workers : processes
+    def __init__(self, work: Work[Result], prepare: Callable[[], object], early: int = 0) -> None:
+        """
+        Parameters
+        ----------
+        work : on one block, picklable
+        prepare : what a worker does first, while there may be no block yet, picklable
+        early : workers to start at once
+        """
+        self.work = work
+        self.prepare = prepare
+        self.team: list[_Worker[Result]] = []
+        for _ in range(early):
+            self._start()
 
-    Yields
-    ------
-    One list a block: a single result, or one a file where the block's worker had died.
+    def results(
+        self, blocks: list[list[Input]], died: Died[Result], workers: int
+    ) -> Generator[list[Result], None, None]:
+        """The results of every block, in order; a bounded number of blocks is in flight.
 
-    Raises
-    ------
-    SkelkitError : processes die before they have done anything
-    """
-    later = deque(blocks)
-    begun: deque[_Task[Result]] = deque()
-    queue: deque[_Task[Result]] = deque()
-    team: list[_Worker[Result]] = []
-    try:
+        Parameters
+        ----------
+        blocks : of files
+        died : the result for a file that twice killed the process that worked on it
+        workers : processes, at most
+
+        Yields
+        ------
+        One list a block: a single result, or one a file where the block's worker had died.
+
+        Raises
+        ------
+        SkelkitError : processes die before they have done anything
+        """
+        later = deque(blocks)
+        begun: deque[_Task[Result]] = deque()
+        queue: deque[_Task[Result]] = deque()
         while later or begun:
             while later and len(begun) < _AHEAD * workers:
                 begun.append(_Task(later.popleft()))
                 queue.append(begun[-1])
-            busy = sum(bool(worker.tasks) for worker in team)
-            while len(team) < min(workers, len(queue) + busy):
-                team.append(_start(work))
-            for worker in sorted(team, key=lambda worker: len(worker.tasks)):
+            busy = sum(bool(worker.tasks) for worker in self.team)
+            while len(self.team) < min(workers, len(queue) + busy):
+                self._start()
+            for worker in sorted(self.team, key=lambda worker: len(worker.tasks)):
                 while queue and worker.takes(queue[0]):
                     worker.tasks.append(queue.popleft())
                     with suppress(OSError):  # it has died: we hear of it below
@@ -114,34 +128,36 @@ def on_processes(
             if begun[0].done():  # only now, as what becomes of it takes time in which all should work
                 yield begun.popleft().collected()
                 continue
-            for connection in wait([worker.connection for worker in team]):
-                worker = next(worker for worker in team if worker.connection is connection)
+            for connection in wait([worker.connection for worker in self.team]):
+                worker = next(worker for worker in self.team if worker.connection is connection)
                 if not _hear(worker):
-                    team.remove(worker)
+                    self.team.remove(worker)
                     queue.extendleft(reversed(_left_by(worker, died)))
-    finally:
-        for worker in team:
+
+    def _start(self) -> None:
+        # spawn: a forked child inherits locks of numba's and HDF5's threads
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self.work, self.prepare), daemon=True)
+        with _ctrl_c_held():
+            process.start()
+        theirs.close()  # so that its death ends what we read, even amid a message
+        self.team.append(_Worker(process, ours))
+
+    def close(self) -> None:
+        for worker in self.team:
             worker.connection.close()
             worker.process.kill()
             worker.process.join()
+        self.team.clear()
 
 
-def _start(work: Work[Result]) -> _Worker[Result]:
-    # spawn: a forked child inherits locks of numba's and HDF5's threads
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-    with _ctrl_c_held():
-        process.start()
-    theirs.close()  # so that its death ends what we read, even amid a message
-    return _Worker(process, ours)
-
-
-def _serve(connection: Connection, work: Work[Result]) -> None:
+def _serve(connection: Connection, work: Work[Result], prepare: Callable[[], object]) -> None:
     """The worker: it ends when its parent does, however that ends."""
     if hasattr(os, "nice"):
         os.nice(1)  # where cores are few, who collects goes before those who bring
     with suppress(EOFError, OSError), ThreadPoolExecutor(1) as sender:
+        prepare()
         sent = sender.submit(connection.send, None)
         while True:
             result = work(connection.recv())
@@ -201,7 +217,7 @@ def _ctrl_c_held() -> Iterator[None]:
 def on_cluster(
     blocks: list[list[Input]], work: Work[Result], died: Died[Result], address: str
 ) -> Generator[list[Result], None, None]:
-    """As `on_processes`, by the workers of a dask scheduler, which must see the files under the same paths.
+    """As `Processes.results`, by a dask scheduler's workers, which must see the files under the same paths.
 
     Raises
     ------

@@ -34,6 +34,7 @@ from skelkit.readers import ntu
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
 from skelkit.store import Store, verify
+from skelkit.workers import Processes
 
 GOOD = "S001C001P001R001A001.skeleton"
 
@@ -282,8 +283,9 @@ def test_a_report_that_cannot_be_written(raw: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".a.*"))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("kilobytes", [0, 4, 40, 100])
-def test_a_full_disk(raw: Path, tmp_path: Path, kilobytes: int) -> None:
+def test_a_full_disk(raw: Path, tmp_path: Path, kilobytes: int, workers: int) -> None:
     """The limit on a file's size stands for the disk: it hits the journal, its rows, or the store."""
 
     def limit() -> None:
@@ -301,7 +303,7 @@ def test_a_full_disk(raw: Path, tmp_path: Path, kilobytes: int) -> None:
         "ntu60",
         "-o",
         str(out),
-        "--workers=1",
+        f"--workers={workers}",
     ]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=60)
     assert done.returncode == 1
@@ -365,10 +367,10 @@ def interrupt(raw: Path, out: Path, blocks: int, overwrite: bool = False) -> Non
     """Convert up to some block, then stop as a kill would."""
     append = Journal.append
 
-    def stop(journal: Journal, block: Block) -> None:
+    def stop(journal: Journal, block: Block) -> Iterator[SkeletonSequence]:
         if journal.files_done == 4 * blocks:
             raise Killed
-        append(journal, block)
+        return append(journal, block)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "append", stop)
@@ -382,17 +384,18 @@ def interrupt(raw: Path, out: Path, blocks: int, overwrite: bool = False) -> Non
 def converted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are converted from here on."""
     names: list[str] = []
-    convert_block = convert_module.convert_block
+    convert_block = blocks.convert_block
 
     def note(items: list[Any], job: Any) -> Block:
         names.extend(item.file.name for item in items)
         return convert_block(items, job)
 
-    def in_process(blocks: list[Any], work: Any, *_: object) -> Iterator[list[Block]]:
-        yield from ([work(block)] for block in blocks)
+    def in_process(processes: Processes[Block], blocks: list[Any], *_: object) -> Iterator[list[Block]]:
+        yield from ([processes.work(block)] for block in blocks)
 
     monkeypatch.setattr(convert_module, "convert_block", note)
-    monkeypatch.setattr(convert_module, "on_processes", in_process)
+    monkeypatch.setattr(blocks, "convert_block", note)
+    monkeypatch.setattr(Processes, "results", in_process)
     return names
 
 
@@ -429,27 +432,32 @@ def junk_line(part: Path) -> None:
         file.write(b'\xff{"entries": [\n[]\n')
 
 
+def rows_of(part: Path) -> Path:
+    """A file that a process left its rows in."""
+    return min(part.glob("rows.*"))
+
+
 def cut_rows(part: Path) -> None:
-    data = (part / "rows").read_bytes()
-    (part / "rows").write_bytes(data[:-7])
+    data = rows_of(part).read_bytes()
+    rows_of(part).write_bytes(data[:-7])
 
 
 def no_rows(part: Path) -> None:
-    (part / "rows").unlink()
+    rows_of(part).unlink()
 
 
 def zeroed_rows(part: Path) -> None:
-    data = (part / "rows").read_bytes()
-    (part / "rows").write_bytes(data[:99] + b"\0" * (len(data) - 99))
+    data = rows_of(part).read_bytes()
+    rows_of(part).write_bytes(data[:99] + b"\0" * (len(data) - 99))
 
 
 def wild_rows(part: Path) -> None:
-    data = (part / "rows").read_bytes()
-    (part / "rows").write_bytes(data[:99] + b"\xff" * (len(data) - 99))
+    data = rows_of(part).read_bytes()
+    rows_of(part).write_bytes(data[:99] + b"\xff" * (len(data) - 99))
 
 
 def extra_rows(part: Path) -> None:
-    with (part / "rows").open("ab") as file:
+    with rows_of(part).open("ab") as file:
         file.write(b"rows of a block that the journal does not know")
 
 

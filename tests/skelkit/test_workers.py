@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -21,7 +22,7 @@ from skelkit.errors import SkelkitError
 from skelkit.inputs import Input
 from skelkit.sources import RawFile
 from skelkit.store import verify
-from skelkit.workers import on_processes
+from skelkit.workers import Processes
 
 POISON = "S001C003P002R001A002.skeleton"
 
@@ -103,10 +104,15 @@ def _deadly_at_times(items: list[Input]) -> list[tuple[int, bytes | None]]:
     return [(number, bytes(10_000_000))]
 
 
+def _nothing() -> None:
+    """Needs no getting ready."""
+
+
 def test_a_file_is_not_blamed_for_the_death_by_the_next() -> None:
     files = [[Input(RawFile(str(number), None, 0, 0))] for number in range(10)]
-    results = on_processes(files, _deadly_at_times, lambda item: [(int(item.file.path), None)], 2)
-    answers = [answer for parts in results for part in parts for answer in part]
+    with closing(Processes(_deadly_at_times, _nothing)) as processes:
+        results = processes.results(files, lambda item: [(int(item.file.path), None)], 2)
+        answers = [answer for parts in results for part in parts for answer in part]
     assert [number for number, _ in answers] == list(range(10))
     assert [number for number, data in answers if data is None] == [3, 8]
 
@@ -190,9 +196,9 @@ def test_a_cluster_whose_workers_are_killed_gives_the_same(
 ) -> None:
     append = journal_module.Journal.append
 
-    def slowly(journal: Any, block: Any) -> None:
+    def slowly(journal: Any, block: Any) -> Any:
         time.sleep(0.05)
-        append(journal, block)
+        return append(journal, block)
 
     monkeypatch.setattr(journal_module.Journal, "append", slowly)
     out = tmp_path / "a.h5"
