@@ -20,7 +20,7 @@ from skelkit.cli.base import (
 )
 
 if TYPE_CHECKING:
-    from skelkit.convert import Report
+    from skelkit.conversion import Report
 
 _SHOWN, _NOTED = 5, 2
 """Rows of what was quarantined, and of notes, on the screen; the report has all."""
@@ -110,7 +110,7 @@ def convert(
     from dataclasses import asdict
 
     from skelkit.clips import parse_rules
-    from skelkit.convert import convert as run
+    from skelkit.conversion import convert as run
 
     if (clip_rules or labels or splits) and not dataset.startswith("pku"):
         raise click.UsageError(f"--clips, --labels and --splits are for PKU-MMD, not for {dataset}")
@@ -172,7 +172,7 @@ def merge(parts: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool) ->
     All of them must be given; the result has the same content as a conversion in one go. Stores that are no
     shards are merged too, where recipe, layout, classes and protocols are the same and no sequence is twice.
     """
-    from skelkit.merge import merge as run
+    from skelkit.merging import merge as run
 
     count, content_hash = run(parts, out, overwrite=overwrite)
     if as_json:

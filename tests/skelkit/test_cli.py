@@ -260,12 +260,12 @@ def test_synth_then_convert(tmp_path: Path) -> None:
 
 
 def test_interrupted_by_the_keyboard(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from skelkit import convert
+    from skelkit import conversion
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert, "convert_block", interrupt)
+    monkeypatch.setattr(conversion, "convert_block", interrupt)
     command = ["convert", raw, "--dataset", "ntu60", "-o", tmp_path / "a.h5", "--workers", 1]
     fails(skelkit(*command), r"interrupted, 0 of \d+ files done; the same command goes on where it was")
     monkeypatch.undo()

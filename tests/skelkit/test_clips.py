@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from skelkit import blocks, cli
 from skelkit.clips import ClipRules, cut, parse_rules
-from skelkit.convert import Report, convert
+from skelkit.conversion import Report, convert
 from skelkit.errors import InputError, SkelkitError
 from skelkit.readers import READERS, pku
 from skelkit.sequence import SkeletonSequence

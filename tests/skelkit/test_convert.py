@@ -21,10 +21,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from skelkit import blocks
-from skelkit import convert as convert_module
+from skelkit import blocks, conversion
 from skelkit.blocks import Block
-from skelkit.convert import Report, convert
+from skelkit.conversion import Report, convert
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError
 from skelkit.inputs import gather
@@ -54,7 +53,7 @@ def packed(folder: Path, path: Path) -> Path:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four files a block, so that 40 files are ten blocks."""
-    monkeypatch.setattr(convert_module, "BLOCK_FILES", 4)
+    monkeypatch.setattr(conversion, "BLOCK_FILES", 4)
 
 
 def test_the_real_files_come_out_as_the_papers_code_has_them(
@@ -132,10 +131,10 @@ def test_large_files_make_small_blocks(
 ) -> None:
     whole = run(raw, tmp_path / "whole.h5")
     sizes = sorted(path.stat().st_size for path in raw.iterdir())
-    monkeypatch.setattr(convert_module, "BLOCK_BYTES", 3 * sizes[-1])
+    monkeypatch.setattr(conversion, "BLOCK_BYTES", 3 * sizes[-1])
     interrupt(raw, tmp_path / "a.h5", 0)
     converted.clear()
-    blocks = convert_module._in_blocks(gather([raw], DATASETS["ntu60"]).files)
+    blocks = conversion._in_blocks(gather([raw], DATASETS["ntu60"]).files)
     assert all(sum(item.file.size for item in block) <= 3 * sizes[-1] for block in blocks)
     assert 2 < len(blocks) < 40
     assert run(raw, tmp_path / "a.h5").content_hash == whole.content_hash
@@ -393,7 +392,7 @@ def converted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def in_process(processes: Processes[Block], blocks: list[Any], *_: object) -> Iterator[list[Block]]:
         yield from ([processes.work(block)] for block in blocks)
 
-    monkeypatch.setattr(convert_module, "convert_block", note)
+    monkeypatch.setattr(conversion, "convert_block", note)
     monkeypatch.setattr(blocks, "convert_block", note)
     monkeypatch.setattr(Processes, "results", in_process)
     return names
@@ -556,7 +555,7 @@ def test_one_conversion_at_a_time(raw: Path, tmp_path: Path, fresh: bool) -> Non
     out = tmp_path / "a.h5"
     interrupt(raw, out, 5)
     before = {path.name: path.read_bytes() for path in (tmp_path / "a.h5.part").iterdir()}
-    job = convert_module.Job("ntu60", "isc")
+    job = conversion.Job("ntu60", "isc")
     inputs = gather([raw], DATASETS["ntu60"])
     with Journal(out, job, inputs, fresh=False):
         with pytest.raises(SkelkitError, match="another conversion is writing this store"):

@@ -19,7 +19,7 @@ from stores import Content, assert_same_sequences, contents
 
 from skelkit import cli
 from skelkit.cli.interchange import FORMAT_NAMES
-from skelkit.convert import convert
+from skelkit.conversion import convert
 from skelkit.datasets import Protocol, parse_protocol
 from skelkit.errors import InputError, SkelkitError, StoreError
 from skelkit.interchange import EXPORTERS, IMPORTERS, export_store, import_file, npz

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 from stores import Content, assert_same_sequences, contents
 
-from skelkit.convert import convert
+from skelkit.conversion import convert
 from skelkit.datasets import ListedSplit
 from skelkit.errors import InputError, SkelkitError, StoreError
 from skelkit.interchange import export_store, import_file

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from stores import Content, assert_same_sequences, contents
 
-from skelkit.convert import convert
+from skelkit.conversion import convert
 from skelkit.errors import InputError
 from skelkit.interchange import ImportReport, export_store, import_file
 from skelkit.interchange.pickles import load_plain

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from skelkit import cli
-from skelkit.convert import Report, convert
+from skelkit.conversion import Report, convert
 from skelkit.errors import SkelkitError
-from skelkit.merge import merge
+from skelkit.merging import merge
 from skelkit.store import Store, verify
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from skelkit import convert as convert_module
+from skelkit import conversion
 from skelkit import journal as journal_module
-from skelkit.convert import Report, convert
+from skelkit.conversion import Report, convert
 from skelkit.errors import SkelkitError
 from skelkit.inputs import Input
 from skelkit.sources import RawFile
@@ -34,7 +34,7 @@ def run(raw: Path, out: Path, **options: Any) -> Report:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four files a block, so that 40 files are ten blocks."""
-    monkeypatch.setattr(convert_module, "BLOCK_FILES", 4)
+    monkeypatch.setattr(conversion, "BLOCK_FILES", 4)
 
 
 def in_every_worker(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from skelkit.convert import convert
+from skelkit.conversion import convert
 from skelkit.errors import InputError, SkelkitError
 from skelkit.store import Store
 from skelkit.synthetic import synthesise

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from skelkit.convert import Report, write_report
+from skelkit.conversion import Report, write_report
 from skelkit.datasets import KeptSplit
 from skelkit.errors import SkelkitError
 from skelkit.sequence import SkeletonSequence
