@@ -29,9 +29,9 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 # From and to; the augmentations and the encoders check the rest.
 _RANGES: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(("frames", "gru_hidden", "gru_layers", "embedding", "queue"), (1, math.inf)),
+    **dict.fromkeys(("frames", "gru_hidden", "gru_layers", "embedding"), (1, math.inf)),
     **dict.fromkeys(("batch_size", "epochs", "checkpoint_every"), (1, math.inf)),
-    **dict.fromkeys(("bodies", "learning_rate", "weight_decay"), (0, math.inf)),
+    **dict.fromkeys(("bodies", "queue", "learning_rate", "weight_decay"), (0, math.inf)),
     **dict.fromkeys(("checkpoint_minutes", "validate_every"), (0, math.inf)),
     **dict.fromkeys(("momentum", "hcn_dropout", "validate_share"), (0, 1)),
     # Dropout is seeded by 64 bits: the seed, then the step.
@@ -89,8 +89,14 @@ class PretrainConfig:
     hcn_dropout: Annotated[float, "image: share of the channels that is dropped in training"] = 0.5
 
     embedding: Annotated[int, "length of the embeddings that are contrasted"] = 128
-    queue: Annotated[int, "negative keys kept of each representation"] = 16384
-    momentum: Annotated[float, "how much of a key encoder stays at each step"] = 0.999
+    queue: Annotated[
+        int,
+        "negative keys kept of each representation; 0, for small datasets: none, and no key encoders; both "
+        "views are queries, and the batch's other sequences the negatives",
+    ] = 16384
+    momentum: Annotated[float, "how much of a key encoder stays at each step; not used where queue is 0"] = (
+        0.999
+    )
     temperature: Annotated[float, "logits are divided by it"] = 0.07
 
     optimizer: Annotated[str, "sgd (momentum 0.9) or adamw"] = "sgd"

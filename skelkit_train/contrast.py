@@ -1,6 +1,7 @@
 """Skeleton contrast: a projection head, a queue of keys, momentum key encoders and the InfoNCE loss.
 
-Sources: MoCo (arXiv 1911.05722); intra- and inter-skeleton contrast of ISC (arXiv 2108.03656).
+Sources: MoCo (arXiv 1911.05722); intra- and inter-skeleton contrast of ISC (arXiv 2108.03656); negatives from
+the batch of SimCLR (arXiv 2002.05709).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from skelkit_train.distributed import gathered
+from skelkit_train.distributed import gathered, own_rank
 
 __all__ = [
     "ContrastOutput",
@@ -28,16 +29,23 @@ __all__ = [
 ]
 
 
-def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def info_nce(
+    query: Tensor, key: Tensor, negatives: Tensor, temperature: float, own: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """InfoNCE of queries (N, D), their positive keys (N, D) and negatives (K, D), all of unit length.
+
+    ``own`` (N, K), bool: these negatives are views of the query's own sequence, and left out.
 
     Returns the mean loss, a scalar, and the logits (N, 1 + K) with the positives in column 0, in float32 also
     under autocast. Source: MoCo, equation 1.
     """
     with torch.autocast(query.device.type, enabled=False):
-        query, key, queue = query.float(), key.float(), queue.float()
+        query, key, negatives = query.float(), key.float(), negatives.float()
         positive = (query * key).sum(dim=1, keepdim=True)
-        logits = torch.cat((positive, query @ queue.T), dim=1) / temperature
+        others = query @ negatives.T
+        if own is not None:
+            others = others.masked_fill(own, -torch.inf)
+        logits = torch.cat((positive, others), dim=1) / temperature
     targets = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
     return F.cross_entropy(logits, targets), logits
 
@@ -114,9 +122,14 @@ class ContrastiveModel(nn.Module):
     ``encoders`` maps the name of a representation to its query encoder, which is used as given; its attribute
     ``features`` is the size of its output.
 
+    With ``queue_size`` 0 there are neither queues nor key encoders, and ``momentum`` means nothing: both
+    views of every sequence are queries, each with the other as its positive key, and both views of the
+    batch's other sequences are the negatives. With one representation that is SimCLR's NT-Xent, but that no
+    gradient goes through the keys. For small datasets, where a queue holds views of a query's own sequence.
+
     Raises
     ------
-    ValueError : no encoder, a momentum outside 0..1, a temperature not above 0, or a queue of less than 1 key
+    ValueError : no encoder, a momentum outside 0..1, a temperature not above 0, or a queue below 0
     TypeError : an encoder has no ``features``
     """
 
@@ -140,8 +153,10 @@ class ContrastiveModel(nn.Module):
         self.temperature = temperature
         self.momentum = momentum
         self.query = nn.ModuleDict({name: _with_head(encoder, dim) for name, encoder in encoders.items()})
-        self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self.queues = nn.ModuleDict({name: KeyQueue(queue_size, dim, generator) for name in encoders})
+        queued = encoders if queue_size else {}
+        self.key = nn.ModuleDict({name: copy.deepcopy(self.query[name]) for name in queued})
+        self.key.requires_grad_(False)
+        self.queues = nn.ModuleDict({name: KeyQueue(queue_size, dim, generator) for name in queued})
         self.terms = list(permutations(encoders, 2)) or [(name, name) for name in encoders]
 
     def encoder(self, name: str) -> nn.Module:
@@ -166,32 +181,56 @@ class ContrastiveModel(nn.Module):
         average(list(self.key.parameters()), list(self.query.parameters()), None)
 
     def forward(self, query_views: Tensor, key_views: Tensor) -> ContrastOutput:
-        """The loss of two views (N, T, M, V, C) of the same sequences; one training step's changes of state.
+        """The loss of two views (N, T, M, V, C) of the same sequences; the changes of state of a step."""
+        if self.queues:
+            return self._against_queues(query_views, key_views)
+        return self._against_batch(torch.cat((query_views, key_views)))
 
-        First the key encoders move, then the keys are computed; last they enter the queues, so that no key
-        is its own negative.
-        """
+    def _against_queues(self, query_views: Tensor, key_views: Tensor) -> ContrastOutput:
+        """First the key encoders move, then the keys are computed; last they enter the queues, so that no key
+        is its own negative."""
         with torch.no_grad():
             self.update_key_encoders()
             keys = {name: branch(key_views) for name, branch in self.key.items()}
         queries = {name: branch(query_views) for name, branch in self.query.items()}
         # Copies, since the backward pass needs the negatives as they were before this batch's keys entered.
         negatives = {name: cast(KeyQueue, queue).keys.clone() for name, queue in self.queues.items()}
+        output = self._contrast(queries, keys, negatives)
+        for name, rows in _of_all_ranks(keys).items():
+            cast(KeyQueue, self.queues[name]).enqueue(rows)
+        return output
 
+    def _against_batch(self, views: Tensor) -> ContrastOutput:
+        """views (2 N, T, M, V, C): the first of every sequence, then the second."""
+        queries = {name: branch(views) for name, branch in self.query.items()}
+        keys = {name: rows.detach() for name, rows in queries.items()}
+        negatives = _of_all_ranks(keys)
+        sequence = torch.arange(len(views), device=views.device) % (len(views) // 2)
+        own = sequence[:, None] == sequence
+        before, count = own_rank() * len(views), len(next(iter(negatives.values())))
+        own = F.pad(own, (before, count - before - len(views)))
+        other_view = {name: rows.roll(len(views) // 2, dims=0) for name, rows in keys.items()}
+        return self._contrast(queries, other_view, negatives, own)
+
+    def _contrast(
+        self,
+        queries: Mapping[str, Tensor],
+        keys: Mapping[str, Tensor],
+        negatives: Mapping[str, Tensor],
+        own: Tensor | None = None,
+    ) -> ContrastOutput:
         terms, accuracies = {}, {}
         for a, b in self.terms:
-            terms[f"{a}>{b}"], logits = info_nce(queries[a], keys[b], negatives[b], self.temperature)
+            terms[f"{a}>{b}"], logits = info_nce(queries[a], keys[b], negatives[b], self.temperature, own)
             accuracies[f"{a}>{b}"] = contrastive_accuracy(logits.detach())
-
-        self._enqueue(keys)
         losses = {name: loss.detach() for name, loss in terms.items()}
         return ContrastOutput(torch.stack(list(terms.values())).sum(), losses, accuracies)
 
-    def _enqueue(self, keys: Mapping[str, Tensor]) -> None:
-        """The keys (N, D) of all processes, in rank order, so that every process has the same queues."""
-        together = gathered(torch.stack(list(keys.values()), dim=1))  # one exchange for all representations
-        for name, rows in zip(keys, together.unbind(dim=1), strict=True):
-            cast(KeyQueue, self.queues[name]).enqueue(rows)
+
+def _of_all_ranks(keys: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The keys (N, D) of all processes, in rank order, by representation: the same in every process."""
+    together = gathered(torch.stack(list(keys.values()), dim=1))  # one exchange for all representations
+    return dict(zip(keys, together.unbind(dim=1), strict=True))
 
 
 def _with_head(encoder: nn.Module, dim: int) -> nn.Sequential:

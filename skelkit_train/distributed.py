@@ -24,7 +24,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from skelkit.errors import SkelkitError
 
-__all__ = ["Ranks", "SynchronisedNorm", "gathered", "is_first", "joined", "restarted", "synchronise_norms"]
+__all__ = [
+    "Ranks",
+    "SynchronisedNorm",
+    "gathered",
+    "is_first",
+    "joined",
+    "own_rank",
+    "restarted",
+    "synchronise_norms",
+]
 
 # Rank 0 may check a store, validate or write a checkpoint that long while the others wait.
 _TIMEOUT = timedelta(hours=2)
@@ -174,6 +183,11 @@ def _reason(error: Exception) -> str:
 
 def _together() -> bool:
     return dist.is_available() and dist.is_initialized()
+
+
+def own_rank() -> int:
+    """This process's."""
+    return dist.get_rank() if _together() else 0
 
 
 def gathered(rows: Tensor) -> Tensor:

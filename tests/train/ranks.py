@@ -6,15 +6,18 @@ in the middle of an epoch ``die`` kills rank 1, and ``stop`` tells the launcher 
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import sys
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import nn
 
 from skelkit_train.cli import main
+from skelkit_train.contrast import ContrastiveModel
 from skelkit_train.distributed import (
     SynchronisedNorm,
     gathered,
@@ -44,8 +47,30 @@ def check_exchange():
         ranks.average_gradients(model)
         assert model.weight.grad.tolist() == [[0.5, 0.5]]
         assert model.bias.grad is None
+        check_contrast(ranks)
         check_norms(ranks, nn.BatchNorm1d(3), torch.randn(8, 3, 5))
         check_norms(ranks, nn.BatchNorm2d(3), 3 + torch.randn(8, 3, 4, 2))
+
+
+def check_contrast(ranks):
+    """Without queues the negatives are those of the whole batch, on whatever rank."""
+    torch.manual_seed(0)
+    encoders = {name: nn.Sequential(nn.Flatten(), nn.Linear(6, 4)) for name in ("seq", "graph")}
+    for encoder in encoders.values():
+        encoder.features = 4
+    model = ContrastiveModel(encoders, dim=5, queue_size=0)
+    query, key = torch.randn(2, 8, 1, 1, 2, 3)
+    one = copy.deepcopy(model)
+    share = ranks.share(np.arange(8))
+    model(query[share], key[share]).loss.backward()
+    ranks.average_gradients(model)
+    with (
+        patch("skelkit_train.contrast.gathered", lambda rows: rows),
+        patch("skelkit_train.contrast.own_rank", lambda: 0),
+    ):
+        one(query, key).loss.backward()
+    for ours, wanted in zip(model.parameters(), one.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, wanted.grad, rtol=1e-4, atol=1e-6)
 
 
 def check_norms(ranks, norm, x):

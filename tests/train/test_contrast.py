@@ -143,6 +143,34 @@ def test_loss_is_the_sum_over_all_pairs(names, terms):
         assert torch.equal(m.queues[name].keys[5:], queues[name][5:])
 
 
+@pytest.mark.parametrize("names", [["seq"], ["seq", "graph"], ["seq", "graph", "image"]])
+def test_without_queues_the_other_sequences_of_the_batch_are_the_negatives(names):
+    m = model(*names, temperature=0.3, queue_size=0)
+    both = torch.cat([batch(1), batch(2)])  # sequence i is in rows i and 5 + i
+    twin = copy.deepcopy(m.query)
+    rows = {name: twin[name](both) for name in names}
+    pairs = [(a, b) for a in names for b in names if a != b] or [("seq", "seq")]
+    total = 0
+    for a, b in pairs:
+        losses = []
+        for i in range(10):
+            key = rows[b].detach()
+            others = [rows[a][i] @ key[j] for j in range(10) if j % 5 != i % 5]
+            logits = torch.stack([rows[a][i] @ key[(i + 5) % 10], *others]) / 0.3
+            losses.append(F.cross_entropy(logits[None], torch.tensor([0])))
+        total = total + torch.stack(losses).mean()
+
+    output = m(batch(1), batch(2))
+
+    assert set(output.losses) == {f"{a}>{b}" for a, b in pairs}
+    torch.testing.assert_close(output.loss, total)
+    assert not any(name.startswith(("key", "queues")) for name in m.state_dict())
+    output.loss.backward()
+    total.backward()
+    for ours, wanted in zip(m.query.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, wanted.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_all_query_encoders_and_no_key_encoder_get_gradients():
     m = model("seq", "graph")
     m(batch(1), batch(2)).loss.backward()
@@ -214,7 +242,7 @@ def test_encoder_is_the_query_encoder_without_head():
     [
         ({"momentum": 1.5}, "momentum is 1.5"),
         ({"temperature": 0}, "temperature is 0"),
-        ({"queue_size": 0}, "at least 1"),
+        ({"queue_size": -1}, "at least 1"),
     ],
 )
 def test_model_refuses_wrong_options(options, message):
