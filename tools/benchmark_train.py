@@ -58,8 +58,23 @@ class Size:
     settings: Mapping[str, Any]
 
 
+SMALL: Mapping[str, Any] = {
+    "representations": "seq",
+    "crop_low": 0.3,
+    "crop_shortest": 16,
+    "gru_hidden": 128,
+    "gru_layers": 2,
+    "agcn_widths": (16, 16, 32, 32, 64),
+    "hcn_channels": 16,
+    "queue": 512,
+    "momentum": 0.99,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+}
+"""What a CPU carries, with the queues and key encoders of the method."""
+
 SIZES = {
-    "small": Size(1_024, 8, 6, 4, {**PRESETS["small"], "gru_direction": "forward"}),
+    "small": Size(1_024, 8, 6, 4, SMALL),
     "paper": Size(56_578, 100, 30, 1, PRESETS["isc-ntu60"]),
 }
 

@@ -1,73 +1,248 @@
-"""Pretrain and evaluate on small real datasets, at the small preset on a CPU, and print a table.
+"""Train and evaluate on two small real datasets, row by row as the paper's tables, and write docs/results.md.
 
-    python tools/real_data.py NUCLA.npz WMFT.npz OUT [pretrain options, as --epochs 80]
+    python tools/real_data.py NUCLA.npz WMFT.npz OUT [--seeds 3] [--jobs 2] [--only TEXT]...
 
 NUCLA.npz and WMFT.npz are plain npz files (see data/README.md) of Northwestern-UCLA (Wang et al. 2014; 20
 joints, cameras 1 and 2 train) and of Wolf Motor Function Test recordings (25 joints, subjects 1 to 16 train).
-Each row compares a pretrained encoder with an untrained one of the same size, and with raw coordinates.
+The encoders are those of ``--preset small``, trained with its settings and with the paper's, for as many
+epochs. Each figure goes into docs/results.json as soon as it is measured, and is not measured again; an
+interrupted training goes on. ``--only`` takes the experiments whose names contain all the texts.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
+import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from skelkit.files import replacing
+
+os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"  # here and in all workers
+
+DOCS = Path(__file__).parents[1] / "docs"
 DATASETS = {
     "N-UCLA": ("kinect20", "xview", "xview=camera:1,2"),
     "WMFT": ("ntu25", "xsub", "xsub=subject:1-16"),
 }
-TASKS = ("retrieval", "linear")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "small": {},
+    "paper": {
+        "frames": 64,
+        "crop_low": 0.1,
+        "crop_shortest": 64,
+        "shear_strength": 1.0,
+        "jitter_strength": 1.0,
+        "gru_direction": "forward",
+        "hcn_dropout": 0.5,
+        "queue": 16384,
+        "momentum": 0.999,
+        "temperature": 0.07,
+        "optimizer": "sgd",
+        "learning_rate": 0.01,
+        "weight_decay": 1e-4,
+        "batch_size": 64,
+        "milestones": [47],  # of 60, as 351 of 451
+    },
+}
+WHOLE = {"crop_low": 1.0, "crop_high": 1.0}
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "none": {**WHOLE, "spatial": ""},
+    "shear alone": {**WHOLE, "spatial": "shear"},
+    "jitter alone": {**WHOLE, "spatial": "jitter"},
+    "temporal": {"spatial": ""},
+    "temporal + shear": {"spatial": "shear"},
+    "temporal + jitter": {"spatial": "jitter"},
+}
+CONTRASTS = ("seq", "image", "seq+image", "graph", "graph+image", "seq+graph", "seq+graph+image")
+SHARES = (5.0, 20.0)
 
 
-def run(module: str, *arguments: str) -> str:
-    print(f"$ {module} {' '.join(arguments)}", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", module.replace("-", "_"), *arguments]
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+@dataclass(frozen=True)
+class Experiment:
+    """One pretraining, and all that is measured of it."""
+
+    dataset: str
+    settings: str
+    representations: str
+    augmentation: str
+    """``all``, or a key of `AUGMENTATIONS`."""
+    seed: int
+
+    @property
+    def name(self) -> str:
+        parts = (self.dataset, self.settings, self.representations, self.augmentation, f"seed {self.seed}")
+        return ", ".join(parts)
 
 
-def measure(name: str, file: Path, out: Path, options: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each task."""
-    layout, protocol, rule = DATASETS[name]
-    store, trained = str(out / f"{name}.h5"), str(out / name)
-    source = ["--from", "npz", "--skeleton", layout, "--protocol", rule, "--recipe", "isc"]
-    run("skelkit", "import", str(file), *source, "-o", store, "--overwrite")
-    run(
-        "skelkit-train",
-        "pretrain",
-        store,
-        "--protocol",
-        protocol,
-        "--preset",
-        "small",
-        *options,
-        "-o",
-        trained,
+def experiments(seeds: int) -> Iterator[Experiment]:
+    """All, the wanted settings first."""
+    for settings, dataset, seed in product(SETTINGS, DATASETS, range(seeds)):
+        for representations in CONTRASTS:
+            yield Experiment(dataset, settings, representations, "all", seed)
+        for representation, augmentation in product(("seq", "image"), AUGMENTATIONS):
+            yield Experiment(dataset, settings, representation, augmentation, seed)
+
+
+def measure(experiment: Experiment, store: Path, out: Path) -> list[dict[str, Any]]:
+    """Pretrain and evaluate; one dictionary a figure."""
+    import torch
+
+    from skelkit_train.config import PRESETS, resolve
+    from skelkit_train.evaluate.finetune import FinetuneConfig
+    from skelkit_train.evaluate.linear import LinearConfig
+    from skelkit_train.evaluate.setting import open_setting
+    from skelkit_train.evaluate.tasks import (
+        evaluate_finetune,
+        evaluate_linear,
+        evaluate_retrieval,
+        evaluate_semi,
     )
-    return {
-        task: json.loads(
-            run("skelkit-train", "eval", task, trained, store, "--protocol", protocol, "--json")
-        )["rows"]
-        for task in TASKS
+    from skelkit_train.pretrain import pretrain
+
+    torch.set_num_threads(1)
+    device, protocol = torch.device("cpu"), DATASETS[experiment.dataset][1]
+    config = resolve(
+        PRESETS["small"],
+        SETTINGS[experiment.settings],
+        AUGMENTATIONS.get(experiment.augmentation, {}),
+        {"representations": experiment.representations, "protocol": protocol, "seed": experiment.seed},
+    )
+    run = out / experiment.name.replace(", ", "_").replace(" ", "-")
+    pretrain(store, run, config, device=device, resume=(run / "config.toml").exists(), progress=False)
+
+    setting = open_setting(run, store, protocol, device=device)
+    whole = experiment.augmentation == "all"
+    single = "+" not in experiment.representations
+    asked = {"representation": experiment.representations, "baselines": whole and single}
+    found = [
+        evaluate_retrieval(setting, seed=experiment.seed, **asked),
+        evaluate_linear(setting, LinearConfig(seed=experiment.seed), **asked),
+    ]
+    tuning, asked = (
+        FinetuneConfig(seed=experiment.seed, score_every=50),
+        {"representation": asked["representation"]},
+    )
+    if whole and experiment.settings == "small":
+        if single:
+            found.append(evaluate_finetune(setting, tuning, supervised=True, **asked))
+        if experiment.seed == 0:
+            found.append(evaluate_semi(setting, tuning, shares=SHARES, **asked))
+    return [
+        {
+            "task": each.task,
+            "encoder": row.encoder,
+            "share": row.share,
+            "top1": row.top1,
+            "deviation": row.deviation and row.deviation["top1"],
+        }
+        for each in found
+        for row in each.rows
+    ]
+
+
+def imported(dataset: str, file: Path, out: Path) -> Path:
+    """The store, made by the command."""
+    layout, _, rule = DATASETS[dataset]
+    store = out / f"{dataset}.h5"
+    if not store.exists():
+        command = [sys.executable, "-m", "skelkit", "import", file, "--from", "npz", "--skeleton", layout]
+        subprocess.run([*command, "--protocol", rule, "--recipe", "isc", "-o", store], check=True)
+    return store
+
+
+def table(dataset: str, rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Markdown: mean and standard deviation over the seeds, percent, and their number."""
+
+    def cell(task: str, settings: str, share: float | None = None, **wanted: str) -> str:
+        wanted |= {"task": task, "settings": settings, "dataset": dataset}
+        chosen = [r for r in rows if r["share"] == share and all(r[key] == v for key, v in wanted.items())]
+        values = [100 * row["top1"] for row in chosen]
+        if not values:
+            return ""
+        spread = statistics.stdev(values) if len(values) > 1 else 100 * (chosen[0]["deviation"] or 0)
+        over = f" ± {spread:.1f}" if spread else ""
+        return f"{statistics.mean(values):.1f}{over} ({5 if share else len(values)})"
+
+    def line(title: str, **wanted: str) -> str:
+        tasks = [
+            cell(task, name, **wanted) for task in ("retrieval", "linear") for name in ("paper", "small")
+        ]
+        semi = [cell("semi", "small", share, **wanted) for share in SHARES]
+        return "| " + " | ".join([title, *tasks, *semi]) + " |"
+
+    yield "| | retrieval, paper's | small | linear, paper's | small | semi 5%, small | semi 20%, small |"
+    yield "|---" * 7 + "|"
+    yield line("raw coordinates", encoder="raw coordinates", representations="image")
+    for name in ("seq", "graph", "image"):
+        yield line(f"untrained {name}", encoder="untrained", representations=name)
+    for name in CONTRASTS:
+        kind = "inter" if "+" in name else "intra"
+        yield line(f"{kind} {name}", encoder="pretrained", representations=name, augmentation="all")
+    for name in ("seq", "image"):
+        for augmentation in AUGMENTATIONS:
+            chosen = {"representations": name, "augmentation": augmentation}
+            yield line(f"intra {name}, augmentation: {augmentation}", encoder="pretrained", **chosen)
+    names = ("seq", "graph", "image")
+    cells = [
+        cell("supervised", "small", encoder="from random weights", representations=name) for name in names
+    ]
+    found = [f"{name} {value}" for name, value in zip(names, cells, strict=True) if value]
+    yield ""
+    yield f"Supervised from random weights: {', '.join(found) or 'not measured'}."
+
+
+def write(results: dict[str, list[dict[str, Any]]], file: Path) -> None:
+    """The figures, and between its marks the tables of docs/results.md."""
+    with replacing(file, "the figures") as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    rows = [row for figures in results.values() for row in figures]
+    page = file.with_suffix(".md")
+    before, begin, rest = page.read_text(encoding="utf-8").partition("<!-- tables -->\n")
+    _, end, after = rest.partition("<!-- end of tables -->\n")
+    tables = "".join(f"\n### {name}\n\n" + "\n".join(table(name, rows)) + "\n" for name in DATASETS)
+    with replacing(page, "the tables") as temporary:
+        temporary.write_text(f"{before}{begin}{tables}\n{end}{after}", encoding="utf-8")
+
+
+def main(given: argparse.Namespace) -> None:
+    given.out.mkdir(parents=True, exist_ok=True)
+    file = DOCS / "results.json"
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    todo = [
+        each
+        for each in experiments(given.seeds)
+        if each.name not in results and all(text in each.name for text in given.only)
+    ]
+    stores = {
+        name: imported(name, path, given.out)
+        for name, path in zip(DATASETS, (given.nucla, given.wmft), strict=True)
     }
-
-
-def main(nucla: Path, wmft: Path, out: Path, options: list[str]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    print("| dataset | encoder | retrieval | linear |\n|---|---|---|---|")
-    for name, file in (("N-UCLA", nucla), ("WMFT", wmft)):
-        found = measure(name, file, out, options)
-        for rows in zip(*found.values(), strict=True):
-            encoder = f"{rows[0]['encoder']} {rows[0]['representation']}".strip()
-            print(
-                f"| {name} | {encoder} | " + " | ".join(f"{row['top1']:.1%}" for row in rows) + " |",
-                flush=True,
-            )
+    with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(measure, each, stores[each.dataset], given.out): each for each in todo}
+        for number, future in enumerate(as_completed(waiting), 1):
+            each = waiting[future]
+            results[each.name] = [{**asdict(each), **figure} for figure in future.result()]
+            write(results, file)
+            scores = ", ".join(f"{row['task']} {row['top1']:.1%}" for row in results[each.name][:1])
+            print(f"{number} of {len(todo)}: {each.name}: {scores}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    main(*map(Path, sys.argv[1:4]), sys.argv[4:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("nucla", type=Path)
+    parser.add_argument("wmft", type=Path)
+    parser.add_argument("out", type=Path, help="where the stores and runs go")
+    parser.add_argument("--seeds", type=int, default=3, help="pretrainings of each row")
+    parser.add_argument("--jobs", type=int, default=2, help="at a time, each on one core")
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="of the names")
+    main(parser.parse_args())
