@@ -85,6 +85,14 @@ def convert(
 ) -> Report:
     """Convert raw files into a store, and write the report beside it.
 
+    >>> import tempfile, skelkit
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
+    ...     report = skelkit.convert(raw, Path(folder, "a.h5"), dataset="ntu60", progress=False)
+    >>> report.found, report.kept
+    (3, 3)
+
     Parameters
     ----------
     sources : folders, .zip archives and single files
@@ -92,7 +100,8 @@ def convert(
     dataset, recipe : keys of `DATASETS` and `RECIPES`
     labels, splits : further sources, of label and split files (PKU-MMD)
     clips : what becomes of clips (PKU-MMD)
-    workers : processes; where not given as many as there are cores, but no more than pay
+    workers : processes; where not given as many as there are cores, but no more than pay. They import the
+        script that calls this: its call stands under ``if __name__ == "__main__":``
     scheduler : address of a dask scheduler whose workers do the work instead
     shard : (I, N), only the I-th of N parts of the files, I from 1; `merge` puts the stores together
     stop_on_bad : stop at the first bad file, instead of leaving it out and naming it in the report

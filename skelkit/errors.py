@@ -9,11 +9,26 @@ __all__ = ["InputError", "SkelkitError", "StoreError"]
 
 
 class SkelkitError(Exception):
-    """Something a user can mend; the message is one clear line."""
+    """Something a user can mend; the message is one clear line.
+
+    >>> import skelkit
+    >>> try:
+    ...     skelkit.load_layout("ntu26")
+    ... except skelkit.SkelkitError as error:
+    ...     print(error)
+    ntu26: no such joint layout; expected ntu25, kinect20, coco17 or a .toml file
+    """
 
 
 class InputError(SkelkitError):
     """A file from outside is not what its format demands.
+
+    >>> import skelkit
+    >>> try:
+    ...     skelkit.READERS["ntu60"](b"", "S001C001P001R001A001.skeleton")
+    ... except skelkit.InputError as error:
+    ...     error.line, error.reason
+    (1, 'the file is empty, expected the number of frames')
 
     Parameters
     ----------
@@ -37,4 +52,12 @@ class InputError(SkelkitError):
 
 
 class StoreError(SkelkitError):
-    """A store is damaged, is of another version, or lacks what was asked of it."""
+    """A store is damaged, is of another version, or lacks what was asked of it.
+
+    >>> import skelkit
+    >>> try:
+    ...     skelkit.Store("absent.h5")
+    ... except skelkit.StoreError as error:
+    ...     print(error)
+    absent.h5: no such file
+    """

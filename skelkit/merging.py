@@ -25,6 +25,17 @@ def merge(
 ) -> tuple[int, str]:
     """Put stores together into one, and their reports too where all have one.
 
+    >>> import tempfile, skelkit
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
+    ...     parts = [Path(folder, "1.h5"), Path(folder, "2.h5")]
+    ...     for n, part in enumerate(parts, 1):
+    ...         report = skelkit.convert(raw, part, dataset="ntu60", shard=(n, 2), progress=False)
+    ...     count, content_hash = skelkit.merge(parts, Path(folder, "a.h5"), progress=False)
+    >>> count
+    3
+
     Parameters
     ----------
     parts : all shards of a conversion, or stores that are no shards, in any order

@@ -29,6 +29,12 @@ class _Fields(TypedDict, total=False):
 class SkeletonSequence:
     """T frames of up to M bodies with V joints each, in metres, in the camera's frame.
 
+    >>> import numpy as np, skelkit
+    >>> joints, present = np.ones((70, 1, 25, 3), np.float32), np.ones((70, 1), np.bool_)
+    >>> sequence = skelkit.SkeletonSequence(joints, present, "wave", label=22, columns={"camera": 1})
+    >>> sequence.frames, sequence.bodies
+    (70, 1)
+
     Raises
     ------
     ValueError : shapes or types disagree, a coordinate is not finite, or an absent body is not zero

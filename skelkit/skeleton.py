@@ -29,6 +29,12 @@ LAYOUTS = ("ntu25", "kinect20", "coco17")
 class JointLayout:
     """How the V joints of a skeleton are named and connected. All joint numbers are 0-based.
 
+    >>> import skelkit
+    >>> joints, bones, mirror = ("chest", "left hand", "right hand"), ((1, 0), (2, 0)), ((1, 2),)
+    >>> arms = skelkit.JointLayout("arms", joints, bones, mirror, centre=0, spine=(0, 1), shoulders=(2, 1))
+    >>> arms.mirrored()
+    array([0, 2, 1])
+
     Raises
     ------
     ValueError : a name is given twice, a joint number lies outside 0..V-1, a bone joins a joint to itself, a
@@ -162,8 +168,13 @@ def _joint(key: str, number: Any) -> int:
 def load_layout(name: str) -> JointLayout:
     """A built-in layout by its name, or your own by the path of its TOML file.
 
-    >>> load_layout("ntu25").size
-    25
+    >>> import skelkit
+    >>> skelkit.load_layout("coco17").size
+    17
+
+    Raises
+    ------
+    InputError : no such layout, or the file is not one
     """
     if name in LAYOUTS:
         text = resources.files("skelkit").joinpath("layouts", f"{name}.toml").read_text(encoding="utf-8")

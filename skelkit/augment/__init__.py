@@ -54,7 +54,7 @@ __all__ = [
     "Speed",
     "TemporalMask",
     "Transform",
-    "augment",
+    "augment_sequence",
 ]
 
 ISC = Compose((Crop(), Resample(64), OneOf((Shear(), JointJitter()))))
@@ -80,7 +80,7 @@ AUGMENTATIONS: Mapping[str, Transform] = {
 """What `skelkit augment preview` offers, by name, at strengths worth looking at."""
 
 
-def augment(
+def augment_sequence(
     sequence: SkeletonSequence,
     transform: Transform,
     layout: JointLayout,
@@ -91,6 +91,21 @@ def augment(
     view: int = 0,
 ) -> tuple[SkeletonSequence, ViewParameters]:
     """One view of one sequence, and the parameters that made it (arrays with N = 1).
+
+    >>> import numpy as np, skelkit
+    >>> joints, present = np.ones((90, 1, 25, 3), np.float32), np.ones((90, 1), np.bool_)
+    >>> wave = skelkit.SkeletonSequence(joints, present, "wave", label=22)
+    >>> layout = skelkit.load_layout("ntu25")
+    >>> view, drawn = skelkit.augment_sequence(wave, skelkit.augment.ISC, layout, seed=0)
+    >>> view.joints.shape, list(drawn.describe(0))
+    ((64, 1, 25, 3), ['crop.start', 'crop.length', 'resample.frames', 'shear.matrix'])
+
+    Parameters
+    ----------
+    sequence : of T frames and V joints
+    transform : of this package, or a `Compose` of them
+    layout : of the same V joints
+    seed, epoch, sample, view : key the random numbers: the same give the same view
 
     Raises
     ------

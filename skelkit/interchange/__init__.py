@@ -69,6 +69,15 @@ def import_file(
 ) -> ImportReport:
     """Make a store of a file in another format.
 
+    >>> import tempfile, numpy as np, skelkit
+    >>> from pathlib import Path
+    >>> layout = skelkit.load_layout("kinect20")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file, joints = Path(folder, "own.npz"), np.ones((70, 20, 3), np.float32)
+    ...     np.savez(file, joints=joints, length=[30, 40], name=["sit", "wave"], label=[0, 1])
+    ...     skelkit.import_file(file, Path(folder, "own.h5"), layout, format="npz", protocols={}).kept
+    2
+
     Parameters
     ----------
     file : a file, or a folder for ``isc``
@@ -146,6 +155,14 @@ def export_store(
 ) -> Written:
     """Write a store's content in another format.
 
+    >>> import tempfile, skelkit
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
+    ...     report = skelkit.convert(raw, out := Path(folder, "a.h5"), dataset="ntu60", progress=False)
+    ...     skelkit.export_store(out, Path(folder, "a.pkl"), format="pyskl").sequences
+    3
+
     Parameters
     ----------
     path : the store
@@ -153,6 +170,10 @@ def export_store(
     format : key of `EXPORTERS`
     protocol : the split to write; ``npz`` and ``pyskl`` write all where none is named
     overwrite : replace ``out`` where it exists
+
+    Returns
+    -------
+    the number of ``sequences``, and ``notes`` of what the format cannot hold
 
     Raises
     ------

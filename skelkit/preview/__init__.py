@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit.augment import AUGMENTATIONS, Transform, augment
+from skelkit.augment import AUGMENTATIONS, Transform, augment_sequence
 from skelkit.errors import SkelkitError
 from skelkit.files import replacing
 from skelkit.preview.effect import Effect, compare
@@ -67,6 +67,16 @@ def write_preview(
     view: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Show a sequence beside augmented views of it, in the format that the suffix of ``path`` names.
+
+    >>> import tempfile, numpy as np, skelkit
+    >>> from pathlib import Path
+    >>> joints = np.random.default_rng(0).random((30, 1, 25, 3), np.float32)
+    >>> sequence = skelkit.SkeletonSequence(joints, np.ones((30, 1), np.bool_), "wave", label=22)
+    >>> layout, chosen = skelkit.load_layout("ntu25"), {"mirror": skelkit.augment.Mirror()}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     drawn = skelkit.write_preview(sequence, layout, Path(folder, "wave.html"), augmentations=chosen)
+    >>> drawn["mirror"]["parameters"]
+    {'mirror.axis': 'x'}
 
     Parameters
     ----------
@@ -151,7 +161,7 @@ def _shown(
     sequence: SkeletonSequence, layout: JointLayout, title: str, transform: Transform, key: DrawKey
 ) -> _Shown:
     try:
-        view, parameters = augment(
+        view, parameters = augment_sequence(
             sequence,
             transform,
             layout,

@@ -44,7 +44,17 @@ class _Rows:
 
 
 class Store:
-    """A store opened for reading; use it in a ``with``.
+    """A store opened for reading; use it in a ``with``. Iterating gives its sequences in the order of their
+    names, `sequence` one of them, `part` the places of a protocol's training or test part.
+
+    >>> import tempfile, skelkit
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
+    ...     report = skelkit.convert(raw, out := Path(folder, "a.h5"), dataset="ntu60", progress=False)
+    ...     with skelkit.Store(out) as store:
+    ...         len(store), store.names[0], store.layout.name
+    (3, 'S001C001P001R001A001', 'ntu25')
 
     Raises
     ------

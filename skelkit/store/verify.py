@@ -22,6 +22,14 @@ def verify(path: Path | str, *, progress: bool = False) -> list[str]:
 
     A damaged sequence is named, unless the damage is also in the tables that say where the sequences are.
 
+    >>> import tempfile, skelkit
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
+    ...     report = skelkit.convert(raw, out := Path(folder, "a.h5"), dataset="ntu60", progress=False)
+    ...     skelkit.verify(out)
+    []
+
     Parameters
     ----------
     path : the store

@@ -62,6 +62,13 @@ def synthesise(
     quarter of the classes (from four classes on) has two people, one of whom may appear some frames late.
     The same arguments give the same bytes.
 
+    >>> import tempfile, skelkit
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
+    >>> [file.name for file in files][:2]
+    ['S001C001P001R001A001.skeleton', 'S001C002P001R001A001.skeleton']
+
     ntu60, ntu120 : ``nturgb+d_skeletons/SsssCcccPpppRrrrAaaa.skeleton``, an action each; S is always 1
     pku1 : ``PKU_Skeleton_Renew/0002-L.txt`` (L, M or R for the camera; recordings count from 2) with up to
         ten actions of one subject one after the other, their labels in ``Train_Label_PKU_final``, and

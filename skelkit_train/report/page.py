@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skelkit.augment import augment
+from skelkit.augment import augment_sequence
 from skelkit.preview.page import packed_panels
 from skelkit.preview.pictures import COLOURS
 from skelkit.preview.stage import PITCH, YAW, Panel, set_stage
@@ -60,7 +60,10 @@ def stage_skeletons(store: Store, names: Iterable[str], frames: int) -> Scene:
     StoreError : a sequence is not there, or damaged
     """
     transform = centre_views(frames)
-    views = [augment(store.sequence(store.place(name)), transform, store.layout, seed=0)[0] for name in names]
+    views = [
+        augment_sequence(store.sequence(store.place(name)), transform, store.layout, seed=0)[0]
+        for name in names
+    ]
     return _scene(store.layout, [_staged(view, store.layout) for view in views])
 
 

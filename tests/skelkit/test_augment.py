@@ -33,7 +33,7 @@ from skelkit.augment import (
     Speed,
     TemporalMask,
     Transform,
-    augment,
+    augment_sequence,
 )
 from skelkit.cli.base import AUGMENTATION_NAMES
 from skelkit.sequence import SkeletonSequence
@@ -54,7 +54,7 @@ def twin(sequence: SkeletonSequence, parameters: ViewParameters, layout: JointLa
 def test_augmentations_equal_their_twins(name: str, frames: int) -> None:
     for sample in range(3):
         sequence = a_sequence(frames, bodies=2, joints=5, seed=sample)
-        view, parameters = augment(sequence, AUGMENTATIONS[name], SMALL, seed=9, sample=sample)
+        view, parameters = augment_sequence(sequence, AUGMENTATIONS[name], SMALL, seed=9, sample=sample)
         expected = twin(sequence, parameters, SMALL)
         assert parameters.describe(0)
         assert view.joints.shape == expected.shape
@@ -72,7 +72,7 @@ def test_whatever_can_be_composed_equals_its_twin(
     transform: Transform, seed: int, frames: int, moves: bool
 ) -> None:
     sequence = come_and_go(5) if moves else a_sequence(frames, joints=5, seed=seed % 7)
-    view, parameters = augment(sequence, transform, SMALL, seed=seed)
+    view, parameters = augment_sequence(sequence, transform, SMALL, seed=seed)
     np.testing.assert_allclose(view.joints, twin(sequence, parameters, SMALL), atol=2e-5)
 
 
@@ -83,9 +83,9 @@ def test_whatever_can_be_composed_equals_its_twin(
 @pytest.mark.parametrize(("frames", "bodies"), [(1, 1), (2, 2), (30, 1)])
 def test_any_layout_and_length(name: str, layout: JointLayout, frames: int, bodies: int) -> None:
     sequence = a_sequence(frames, bodies, layout.size)
-    view, parameters = augment(sequence, AUGMENTATIONS[name], layout, seed=3)
+    view, parameters = augment_sequence(sequence, AUGMENTATIONS[name], layout, seed=3)
     np.testing.assert_allclose(view.joints, twin(sequence, parameters, layout), atol=3e-6)
-    again, _ = augment(sequence, AUGMENTATIONS[name], layout, seed=3)
+    again, _ = augment_sequence(sequence, AUGMENTATIONS[name], layout, seed=3)
     np.testing.assert_array_equal(again.joints, view.joints)
 
 
@@ -126,8 +126,8 @@ def test_views_depend_on_neither_batch_nor_order(
 def test_seed_epoch_sample_and_view_all_matter() -> None:
     base = {"seed": 1, "epoch": 1, "sample": 1, "view": 1}
     sequence = a_sequence(80)
-    maps = [augment(sequence, Shear(), NTU, **base)[1].maps]
-    maps += [augment(sequence, Shear(), NTU, **{**base, name: 2})[1].maps for name in base]
+    maps = [augment_sequence(sequence, Shear(), NTU, **base)[1].maps]
+    maps += [augment_sequence(sequence, Shear(), NTU, **{**base, name: 2})[1].maps for name in base]
     for n, one in enumerate(maps):
         assert all((one != other).any() for other in maps[:n])
 
@@ -300,12 +300,12 @@ def test_bad_ranges_raise_at_construction(build: Callable[[], object], message: 
 
 def test_a_sequence_without_a_frame() -> None:
     with pytest.raises(ValueError, match="without a frame"):
-        augment(a_sequence(0), Shear(), NTU, seed=0)
+        augment_sequence(a_sequence(0), Shear(), NTU, seed=0)
 
 
 def test_a_sequence_of_another_layout() -> None:
     with pytest.raises(ValueError, match=r"rows are \(4, 20, 3\), expected \(R, 25, 3\) as in ntu25"):
-        augment(a_sequence(4, joints=20), Shear(), NTU, seed=0)
+        augment_sequence(a_sequence(4, joints=20), Shear(), NTU, seed=0)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
@@ -314,7 +314,7 @@ def test_a_sequence_that_is_not_finite(wrong: float) -> None:
     joints[2, 0, 3, 1] = wrong
     sequence = a_sequence(4).changed(joints=joints)
     with pytest.raises(ValueError, match="a coordinate is not finite"):
-        augment(sequence, Rotation(), NTU, seed=0)
+        augment_sequence(sequence, Rotation(), NTU, seed=0)
 
 
 # ---- who is there
@@ -323,7 +323,7 @@ def test_a_sequence_that_is_not_finite(wrong: float) -> None:
 @pytest.mark.parametrize("name", ["shear", "jitter", "rotation", "mirror", "bones", "parts", "axis", "noise"])
 def test_presence_stays_where_frames_stay(name: str) -> None:
     sequence = come_and_go()
-    view, _ = augment(sequence, AUGMENTATIONS[name], NTU, seed=0)
+    view, _ = augment_sequence(sequence, AUGMENTATIONS[name], NTU, seed=0)
     np.testing.assert_array_equal(view.present, sequence.present)
     assert not view.joints[~sequence.present].any()
     assert view.tracks is None
@@ -331,14 +331,14 @@ def test_presence_stays_where_frames_stay(name: str) -> None:
 
 def test_blur_makes_nobody_appear() -> None:
     sequence = come_and_go()
-    view, _ = augment(sequence, Blur(2, 2), NTU, seed=0)
+    view, _ = augment_sequence(sequence, Blur(2, 2), NTU, seed=0)
     np.testing.assert_array_equal(view.present, sequence.present)
     assert (view.joints != sequence.joints).any(axis=(2, 3))[sequence.present].all()
 
 
 def test_presence_follows_the_window() -> None:
     sequence = come_and_go()
-    view, parameters = augment(sequence, Crop(0.5, 0.5, 1), NTU, seed=0)
+    view, parameters = augment_sequence(sequence, Crop(0.5, 0.5, 1), NTU, seed=0)
     start = int(parameters.start[0])
     np.testing.assert_array_equal(view.present, sequence.present[start : start + 4])
 
@@ -348,12 +348,12 @@ def test_presence_follows_the_window() -> None:
 def test_presence_after_resampling_is_where_a_body_has_weight(
     parts: tuple[Transform, ...], frames: int
 ) -> None:
-    view, _ = augment(come_and_go(), Compose((*parts, Resample(frames))), NTU, seed=0)
+    view, _ = augment_sequence(come_and_go(), Compose((*parts, Resample(frames))), NTU, seed=0)
     np.testing.assert_array_equal(view.present, view.joints.any(axis=(2, 3)))
 
 
 def test_nobody_is_present_in_hidden_frames() -> None:
-    view, parameters = augment(come_and_go(), TemporalMask(0.5), NTU, seed=0)
+    view, parameters = augment_sequence(come_and_go(), TemporalMask(0.5), NTU, seed=0)
     assert parameters.hidden is not None
     assert parameters.hidden.sum() == 4
     assert not view.present[parameters.hidden[0]].any()

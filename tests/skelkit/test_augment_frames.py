@@ -21,7 +21,7 @@ from skelkit.augment import (
     Speed,
     TemporalMask,
     Transform,
-    augment,
+    augment_sequence,
 )
 from skelkit.views import sample_frames
 
@@ -70,7 +70,7 @@ def test_centre_crop(frames: int, window: tuple[int, int]) -> None:
 
 def test_crops_follow_one_another() -> None:
     sequence = a_sequence(100, joints=5)
-    view, parameters = augment(sequence, Compose((CentreCrop(0.5), CentreCrop(0.5))), SMALL, seed=0)
+    view, parameters = augment_sequence(sequence, Compose((CentreCrop(0.5), CentreCrop(0.5))), SMALL, seed=0)
     np.testing.assert_array_equal(view.joints, sequence.joints[37:63])
     assert (parameters.start[0], parameters.length[0]) == (37, 26)
 
@@ -80,7 +80,7 @@ def test_crops_follow_one_another() -> None:
 def test_resampling_equals_torchs(length: int, frames: int) -> None:
     torch = pytest.importorskip("torch")
     sequence = a_sequence(length, joints=5)
-    ours = augment(sequence, Resample(frames), SMALL, seed=0)[0].joints
+    ours = augment_sequence(sequence, Resample(frames), SMALL, seed=0)[0].joints
     channels = torch.from_numpy(sequence.joints.reshape(length, -1).T.copy())[None].double()
     theirs = torch.nn.functional.interpolate(channels, size=frames, mode="linear", align_corners=False)
     np.testing.assert_allclose(ours.reshape(frames, -1).T, theirs[0].numpy(), atol=1e-6)
@@ -88,7 +88,7 @@ def test_resampling_equals_torchs(length: int, frames: int) -> None:
 
 def test_resampling_to_the_same_length_changes_nothing() -> None:
     sequence = a_sequence(64, joints=5)
-    view, _ = augment(sequence, Resample(64), SMALL, seed=0)
+    view, _ = augment_sequence(sequence, Resample(64), SMALL, seed=0)
     np.testing.assert_array_equal(view.joints, sequence.joints)
 
 
@@ -97,7 +97,7 @@ def test_resampling_to_the_same_length_changes_nothing() -> None:
 )
 def test_speed_changes_the_number_of_frames(factor: float, frames: int, played: int) -> None:
     sequence = a_sequence(frames, joints=5)
-    view, parameters = augment(sequence, Speed(factor, factor), SMALL, seed=0)
+    view, parameters = augment_sequence(sequence, Speed(factor, factor), SMALL, seed=0)
     assert (parameters.played[0], parameters.recorded[0]) == (played, frames)
     np.testing.assert_allclose(view.joints, naive.resample(sequence.joints, played), atol=1e-6)
 
@@ -105,8 +105,8 @@ def test_speed_changes_the_number_of_frames(factor: float, frames: int, played: 
 def test_speed_then_resampling_is_resampling() -> None:
     """All frames are played, however fast; only the ends can differ by the part of a frame left out."""
     sequence = a_sequence(40, joints=5)
-    both, _ = augment(sequence, Compose((Speed(0.5, 0.5), Resample(20))), SMALL, seed=0)
-    one, _ = augment(sequence, Resample(20), SMALL, seed=0)
+    both, _ = augment_sequence(sequence, Compose((Speed(0.5, 0.5), Resample(20))), SMALL, seed=0)
+    one, _ = augment_sequence(sequence, Resample(20), SMALL, seed=0)
     np.testing.assert_allclose(both.joints, one.joints, atol=1e-6)
 
 
@@ -118,7 +118,7 @@ def test_speed_is_uniform() -> None:
 def test_a_crop_of_what_is_played_twice_as_fast() -> None:
     moving = a_sequence(40, joints=5)
     moving.joints[:] = np.arange(40, dtype=np.float32)[:, None, None, None]
-    view, _ = augment(moving, Compose((Speed(2.0, 2.0), CentreCrop(0.5))), SMALL, seed=0)
+    view, _ = augment_sequence(moving, Compose((Speed(2.0, 2.0), CentreCrop(0.5))), SMALL, seed=0)
     np.testing.assert_allclose(view.joints[:, 0, 0, 0], np.arange(10.5, 30, 2))
 
 
@@ -134,22 +134,24 @@ def test_a_crop_of_what_is_played_twice_as_fast() -> None:
 )
 def test_reverse_is_the_same_backwards(before: Transform, after: Transform) -> None:
     sequence = come_and_go(5)
-    forwards, _ = augment(sequence, Compose((before, after)), SMALL, seed=0)
-    backwards, _ = augment(sequence, Compose((before, Reverse(), after)), SMALL, seed=0)
+    forwards, _ = augment_sequence(sequence, Compose((before, after)), SMALL, seed=0)
+    backwards, _ = augment_sequence(sequence, Compose((before, Reverse(), after)), SMALL, seed=0)
     np.testing.assert_allclose(backwards.joints, forwards.joints[::-1], atol=1e-6)
     np.testing.assert_array_equal(backwards.present, forwards.present[::-1])
 
 
 def test_reverse_twice_changes_nothing() -> None:
     sequence = a_sequence(9, joints=5)
-    view, _ = augment(sequence, Compose((Reverse(), Reverse())), SMALL, seed=0)
+    view, _ = augment_sequence(sequence, Compose((Reverse(), Reverse())), SMALL, seed=0)
     np.testing.assert_array_equal(view.joints, sequence.joints)
 
 
 def test_a_crop_after_reverse_counts_from_the_end() -> None:
     sequence = a_sequence(50, joints=5)
     for seed in range(5):
-        view, parameters = augment(sequence, Compose((Reverse(), Crop(0.2, 0.5, 1))), SMALL, seed=seed)
+        view, parameters = augment_sequence(
+            sequence, Compose((Reverse(), Crop(0.2, 0.5, 1))), SMALL, seed=seed
+        )
         start, length = (int(parameters.describe(0)[f"crop.{name}"]) for name in ("start", "length"))
         np.testing.assert_array_equal(view.joints, sequence.joints[::-1][start : start + length])
 

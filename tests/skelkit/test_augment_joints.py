@@ -21,7 +21,7 @@ from skelkit.augment import (
     Rotation,
     Shear,
     Transform,
-    augment,
+    augment_sequence,
 )
 from skelkit.skeleton import JointLayout, load_layout
 from skelkit.views import ViewParameters
@@ -65,7 +65,7 @@ def test_shears_determinant_by_its_elements() -> None:
 
 def test_the_inverse_matrix_brings_a_sheared_body_back() -> None:
     sequence = a_sequence(4, bodies=2, joints=5)
-    view, parameters = augment(sequence, Shear(0.4), SMALL, seed=2)
+    view, parameters = augment_sequence(sequence, Shear(0.4), SMALL, seed=2)
     back = view.joints @ np.linalg.inv(matrices(parameters)[0]).T
     np.testing.assert_allclose(back, sequence.joints, atol=1e-5)
 
@@ -116,7 +116,7 @@ def test_kinds_of_jitter_differ_in_the_matrix_alone() -> None:
 def test_rotation_equals_scipys_and_keeps_distances(axis: str) -> None:
     sequence = a_sequence(3, bodies=2)
     for sample in range(10):
-        view, parameters = augment(sequence, Rotation(40, axis), NTU, seed=4, sample=sample)
+        view, parameters = augment_sequence(sequence, Rotation(40, axis), NTU, seed=4, sample=sample)
         found = parameters.describe(0)
         angle, about = float(found["rotation.degrees"]), np.asarray(found["rotation.axis"], float)
         assert abs(angle) <= 40
@@ -151,15 +151,15 @@ def test_random_axes_cover_the_sphere() -> None:
 @pytest.mark.parametrize("axis", ["x", "y", None])
 def test_mirror_twice_changes_nothing(layout: JointLayout, axis: str | None) -> None:
     sequence = a_sequence(3, bodies=2, joints=layout.size)
-    once, _ = augment(sequence, Mirror(axis), layout, seed=0)
+    once, _ = augment_sequence(sequence, Mirror(axis), layout, seed=0)
     assert (once.joints != sequence.joints).any()
-    twice, _ = augment(sequence, Compose((Mirror(axis), Mirror(axis))), layout, seed=0)
+    twice, _ = augment_sequence(sequence, Compose((Mirror(axis), Mirror(axis))), layout, seed=0)
     np.testing.assert_array_equal(twice.joints, sequence.joints)
 
 
 def test_mirror_changes_left_and_right() -> None:
     sequence = a_sequence(3)
-    view, _ = augment(sequence, Mirror(), NTU, seed=0)
+    view, _ = augment_sequence(sequence, Mirror(), NTU, seed=0)
     left, right = NTU.joints.index("left knee"), NTU.joints.index("right knee")
     np.testing.assert_array_equal(view.joints[:, :, left], sequence.joints[:, :, right] * [-1, 1, 1])
     head = NTU.joints.index("head")
@@ -168,7 +168,7 @@ def test_mirror_changes_left_and_right() -> None:
 
 def test_mirror_keeps_bone_lengths() -> None:
     sequence = a_sequence(3)
-    view, _ = augment(sequence, Mirror(), NTU, seed=0)
+    view, _ = augment_sequence(sequence, Mirror(), NTU, seed=0)
     other = NTU.mirrored()
     place = {bone: n for n, bone in enumerate(NTU.bones)}
     mirrored = [place[int(other[child]), int(other[parent])] for child, parent in NTU.bones]
@@ -183,7 +183,7 @@ def test_axis_mask_takes_each_axis_as_often() -> None:
     axis, counts = np.unique(parameters.drawn["axis.axis"].values, return_counts=True)
     assert axis.tolist() == ["x", "y", "z"]
     assert chisquare(counts).pvalue > 0.01
-    view, one = augment(a_sequence(3, joints=5), AxisMask(), SMALL, seed=1)
+    view, one = augment_sequence(a_sequence(3, joints=5), AxisMask(), SMALL, seed=1)
     masked = "xyz".index(str(one.describe(0)["axis.axis"]))
     assert np.flatnonzero(~view.joints.any(axis=(0, 1, 2))).tolist() == [masked]
 
@@ -192,7 +192,7 @@ def test_axis_mask_takes_each_axis_as_often() -> None:
 def test_part_mask_hides_whole_parts(count: int) -> None:
     sequence = a_sequence(3)
     for sample in range(8):
-        view, parameters = augment(sequence, PartMask(count), NTU, seed=1, sample=sample)
+        view, parameters = augment_sequence(sequence, PartMask(count), NTU, seed=1, sample=sample)
         names = parameters.describe(0)["parts.names"].tolist()
         assert len(set(names)) == count
         hidden = sorted(joint for name in names for joint in NTU.parts[name])
@@ -220,7 +220,7 @@ def test_a_layout_with_too_few_parts(count: int, has: str) -> None:
 @pytest.mark.parametrize("layout", [NTU, load_layout("kinect20"), load_layout("coco17"), SMALL])
 def test_bones_become_so_many_times_as_long(layout: JointLayout) -> None:
     sequence = a_sequence(3, bodies=2, joints=layout.size)
-    view, parameters = augment(sequence, BoneLengths(0.6, 1.7), layout, seed=5)
+    view, parameters = augment_sequence(sequence, BoneLengths(0.6, 1.7), layout, seed=5)
     factor = np.asarray(parameters.describe(0)["bones.factor"], np.float64)
     child, parent = np.array(layout.bones).T
     np.testing.assert_allclose(
@@ -241,7 +241,7 @@ def test_factors_of_bones_are_uniform() -> None:
 def test_scaling_bones_up_and_down_again() -> None:
     sequence = come_and_go(5)
     both = Compose((BoneLengths(2, 2), BoneLengths(0.5, 0.5)))
-    view, _ = augment(sequence, both, SMALL, seed=0)
+    view, _ = augment_sequence(sequence, both, SMALL, seed=0)
     np.testing.assert_allclose(view.joints, sequence.joints, atol=1e-6)
     assert not view.joints[~sequence.present].any()
 
@@ -270,7 +270,7 @@ def test_bones_that_are_no_tree(bones: tuple[tuple[int, int], ...], message: str
 def test_joint_maps_can_be_taken_back_to_one(parts: list[Transform], seed: int) -> None:
     """However many come one after another, a view has one map a joint."""
     sequence = a_sequence(2, joints=5, seed=1)
-    view, parameters = augment(sequence, Compose(tuple(parts)), SMALL, seed=seed)
+    view, parameters = augment_sequence(sequence, Compose(tuple(parts)), SMALL, seed=seed)
     assert parameters.order is not None
     taken = sequence.joints[:, :, parameters.order[0]]
     mapped = np.einsum("vij,tmvj->tmvi", parameters.maps[0], taken)

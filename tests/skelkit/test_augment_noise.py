@@ -9,7 +9,7 @@ from draws import SMALL, a_sequence, come_and_go, drawn, keys, values
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import kstest
 
-from skelkit.augment import Blur, Compose, Noise, Resample, augment
+from skelkit.augment import Blur, Compose, Noise, Resample, augment_sequence
 from skelkit.sequence import SkeletonSequence
 from skelkit.views import identity
 
@@ -43,7 +43,7 @@ def test_noise_does_not_depend_on_the_longest_view_of_the_batch() -> None:
 
 def test_noise_moves_only_bodies_that_are_there() -> None:
     sequence = come_and_go(5)
-    view, parameters = augment(sequence, Noise(0.1), SMALL, seed=0)
+    view, parameters = augment_sequence(sequence, Noise(0.1), SMALL, seed=0)
     assert parameters.noise is not None
     moved = sequence.joints + parameters.noise[0]
     np.testing.assert_array_equal(view.joints[sequence.present], moved[sequence.present])
@@ -58,7 +58,7 @@ def test_noises_add_up() -> None:
 
 def test_no_noise() -> None:
     sequence = a_sequence(3, joints=5)
-    view, _ = augment(sequence, Noise(0), SMALL, seed=0)
+    view, _ = augment_sequence(sequence, Noise(0), SMALL, seed=0)
     np.testing.assert_array_equal(view.joints, sequence.joints)
 
 
@@ -67,7 +67,7 @@ def test_no_noise() -> None:
 def test_blur_equals_scipys(sigma: float, frames: int) -> None:
     """scipy takes zeros outside; how much of the Gaussian lies inside, a filter of ones tells."""
     sequence = a_sequence(frames, bodies=2, joints=5)
-    view, _ = augment(sequence, Blur(sigma, sigma), SMALL, seed=0)
+    view, _ = augment_sequence(sequence, Blur(sigma, sigma), SMALL, seed=0)
     outside = {"axis": 0, "mode": "constant", "truncate": 4.0}
     total = gaussian_filter1d(sequence.joints.astype(float), sigma, **outside)
     inside = gaussian_filter1d(np.ones((frames, 1, 1, 1)), sigma, **outside)
@@ -76,7 +76,7 @@ def test_blur_equals_scipys(sigma: float, frames: int) -> None:
 
 def test_blur_of_nothing_changes_nothing() -> None:
     sequence = a_sequence(5, joints=5)
-    view, _ = augment(sequence, Blur(0, 0), SMALL, seed=0)
+    view, _ = augment_sequence(sequence, Blur(0, 0), SMALL, seed=0)
     np.testing.assert_array_equal(view.joints, sequence.joints)
 
 
@@ -85,7 +85,7 @@ def test_blur_keeps_who_stands_still() -> None:
     sequence = come_and_go(5)
     still = np.where(sequence.present[..., None, None], sequence.joints[3], 0).astype(np.float32)
     sequence = SkeletonSequence(still, sequence.present, "a", 0)
-    view, _ = augment(sequence, Blur(3, 3), SMALL, seed=0)
+    view, _ = augment_sequence(sequence, Blur(3, 3), SMALL, seed=0)
     np.testing.assert_allclose(view.joints, still, atol=1e-6)
 
 
@@ -93,6 +93,6 @@ def test_sigma_of_blur_is_uniform_and_in_frames_of_the_view() -> None:
     sigma = values(drawn(Blur(0.5, 2.5), 500, layout=SMALL), "blur.sigma")
     assert kstest(sigma, "uniform", (0.5, 2)).pvalue > 0.01
     sequence = a_sequence(9, joints=5)
-    view, _ = augment(sequence, Compose((Resample(30), Blur(2, 2))), SMALL, seed=0)
+    view, _ = augment_sequence(sequence, Compose((Resample(30), Blur(2, 2))), SMALL, seed=0)
     resampled = naive.resample(sequence.joints, 30)
     np.testing.assert_allclose(view.joints, naive.blur(resampled, 2.0), atol=2e-6)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from skelkit import cli
 from skelkit.datasets import ListedSplit, Protocol
-from skelkit.diff import Difference, diff, diff_text, same_content
+from skelkit.differences import Difference, diff, diff_text, same_content
 from skelkit.errors import StoreError
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout

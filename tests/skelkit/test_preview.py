@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from previews import HOSTILE, embedded, named, unpacked, walker, without
 
-from skelkit.augment import AUGMENTATIONS, Compose, Crop, Noise, Resample, Shear, augment
+from skelkit.augment import AUGMENTATIONS, Compose, Crop, Noise, Resample, Shear, augment_sequence
 from skelkit.errors import SkelkitError
 from skelkit.preview import suitable, write_preview
 from skelkit.preview.stage import Panel, set_stage
@@ -45,7 +45,9 @@ def test_page_carries_the_views_to_the_millimetre(tmp_path: Path, layout: str) -
     np.testing.assert_allclose(unpacked(data["original"]), sequence.joints, atol=0.00051)
     for panel in data["views"]:
         title = panel["title"]
-        view, parameters = augment(sequence, AUGMENTATIONS[title], skeleton, seed=5, sample=7, epoch=2)
+        view, parameters = augment_sequence(
+            sequence, AUGMENTATIONS[title], skeleton, seed=5, sample=7, epoch=2
+        )
         np.testing.assert_allclose(unpacked(panel), view.joints, atol=0.00051)
         assert panel["present"] == "".join("01"[int(here)] for here in view.present.ravel())
         assert panel["backwards"] == (title == "reverse")

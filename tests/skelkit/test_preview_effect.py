@@ -18,7 +18,7 @@ from skelkit.augment import (
     Sometimes,
     TemporalMask,
     Transform,
-    augment,
+    augment_sequence,
 )
 from skelkit.errors import SkelkitError
 from skelkit.preview import drawn_lines, write_preview
@@ -116,7 +116,7 @@ def test_nobody_to_compare() -> None:
 @pytest.mark.parametrize("name", list(AUGMENTATIONS))
 def test_twin(name: str) -> None:
     sequence = mover(frames=70)
-    view, parameters = augment(sequence, AUGMENTATIONS[name], LAYOUT, seed=3)
+    view, parameters = augment_sequence(sequence, AUGMENTATIONS[name], LAYOUT, seed=3)
     (below,), (weight,) = sample_frames(parameters)
     effect = compare(sequence, view, below, weight, LAYOUT)
     was, now = np.zeros((2, len(LAYOUT.bones)))

@@ -42,6 +42,17 @@ class Difference:
 def diff(a: Store, b: Store, *, progress: bool = False) -> list[Difference]:
     """All differences between two stores; one sequence of each is in memory at a time.
 
+    >>> import tempfile, skelkit
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
+    ...     for name in ("raw", "isc"):
+    ...         out = Path(folder, f"{name}.h5")
+    ...         report = skelkit.convert(raw, out, dataset="ntu60", recipe=name, progress=False)
+    ...     with skelkit.Store(Path(folder, "raw.h5")) as a, skelkit.Store(Path(folder, "isc.h5")) as b:
+    ...         [difference.topic for difference in skelkit.diff(a, b)]
+    ['recipe', 'joints', 'content']
+
     Parameters
     ----------
     a, b : the stores; joints are read where the CRC-32 or the shape of a sequence differs
