@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from skelkit.merging import merge
     from skelkit.normalise import RECIPES
     from skelkit.preview import write_preview
-    from skelkit.readers import READERS
+    from skelkit.readers import read_file
     from skelkit.sequence import SkeletonSequence
     from skelkit.skeleton import JointLayout, load_layout
     from skelkit.store import Store
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "READERS",
     "RECIPES",
     "InputError",
     "JointLayout",
@@ -44,13 +43,13 @@ __all__ = [
     "import_file",
     "load_layout",
     "merge",
+    "read_file",
     "synthesise",
     "verify",
     "write_preview",
 ]
 
 _HOMES = {
-    "READERS": "skelkit.readers",
     "RECIPES": "skelkit.normalise",
     "InputError": "skelkit.errors",
     "JointLayout": "skelkit.skeleton",
@@ -66,6 +65,7 @@ _HOMES = {
     "import_file": "skelkit.interchange",
     "load_layout": "skelkit.skeleton",
     "merge": "skelkit.merging",
+    "read_file": "skelkit.readers",
     "synthesise": "skelkit.synthetic",
     "verify": "skelkit.store.verify",
     "write_preview": "skelkit.preview",

@@ -23,8 +23,8 @@ from skelkit import __version__
 from skelkit.blocks import BLOCK_BYTES, BLOCK_FILES, Block, Job, convert_block, convert_to_disk, died, prepare
 from skelkit.clips import DEFAULT_RULES, ClipRules
 from skelkit.datasets import DATASETS
-from skelkit.errors import InputError, SkelkitError
-from skelkit.files import replacing
+from skelkit.errors import InputError, SkelkitError, look_up
+from skelkit.files import paths, replacing
 from skelkit.inputs import Input, Inputs, gather
 from skelkit.journal import Journal
 from skelkit.normalise import RECIPES
@@ -67,13 +67,13 @@ class Report:
 
 
 def convert(
-    sources: Sequence[Path],
-    out: Path,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
     *,
     dataset: str,
     recipe: str = "isc",
-    labels: Sequence[Path] = (),
-    splits: Sequence[Path] = (),
+    labels: str | Path | Sequence[str | Path] = (),
+    splits: str | Path | Sequence[str | Path] = (),
     clips: ClipRules = DEFAULT_RULES,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -86,16 +86,15 @@ def convert(
     """Convert raw files into a store, and write the report beside it.
 
     >>> import tempfile, skelkit
-    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
-    ...     report = skelkit.convert(raw, Path(folder, "a.h5"), dataset="ntu60", progress=False)
+    ...     raw = skelkit.synthesise(folder, classes=1, subjects=1, repeats=1, seed=0)
+    ...     report = skelkit.convert(raw, f"{folder}/a.h5", dataset="ntu60", progress=False)
     >>> report.found, report.kept
     (3, 3)
 
     Parameters
     ----------
-    sources : folders, .zip archives and single files
+    sources : folders, .zip archives and single files, or one of them
     out : the store to write
     dataset, recipe : keys of `DATASETS` and `RECIPES`
     labels, splits : further sources, of label and split files (PKU-MMD)
@@ -111,12 +110,15 @@ def convert(
 
     Raises
     ------
-    SkelkitError : no input, nothing to keep, ``out`` exists or cannot be written, another conversion to it
-        was interrupted, Ctrl-C
+    SkelkitError : no such dataset or recipe, no input, nothing to keep, ``out`` exists or cannot be written,
+        another conversion to it was interrupted, Ctrl-C
     InputError : a bad file or archive with ``stop_on_bad``, or no other source
     """
     began = time.perf_counter()
+    out, sources, labels, splits = Path(out), paths(sources), paths(labels), paths(splits)
     check_store_path(out)
+    description = look_up(DATASETS, dataset, "dataset")
+    look_up(RECIPES, recipe, "recipe")
     if scheduler is not None:  # the workers there have working directories of their own
         sources, labels, splits = ([path.absolute() for path in some] for some in (sources, labels, splits))
     job = Job(dataset, recipe, clips)
@@ -124,7 +126,7 @@ def convert(
     early = min(workers, cores()) if workers and scheduler is None else 1
     work = partial(convert_to_disk, job=job, folder=Journal.folder_of(out))
     with closing(Processes(work, partial(prepare, dataset), early if early > 1 else 0)) as processes:
-        inputs = gather(sources, DATASETS[dataset], labels, splits)
+        inputs = gather(sources, description, labels, splits)
         if clips.unlisted == "exclude":
             inputs = inputs.listed()
         part = None

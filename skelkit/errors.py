@@ -5,7 +5,25 @@ Commands print such an error as one line and exit with 1; every other exception 
 
 from __future__ import annotations
 
-__all__ = ["InputError", "SkelkitError", "StoreError"]
+from collections.abc import Mapping
+from typing import TypeVar
+
+__all__ = ["InputError", "SkelkitError", "StoreError", "look_up"]
+
+
+Value = TypeVar("Value")
+
+
+def look_up(table: Mapping[str, Value], name: str, what: str) -> Value:
+    """The value of a name.
+
+    Raises
+    ------
+    SkelkitError : the table lacks it
+    """
+    if name not in table:
+        raise SkelkitError(f"{name}: no such {what}; expected {', '.join(table)}")
+    return table[name]
 
 
 class SkelkitError(Exception):
@@ -25,10 +43,10 @@ class InputError(SkelkitError):
 
     >>> import skelkit
     >>> try:
-    ...     skelkit.READERS["ntu60"](b"", "S001C001P001R001A001.skeleton")
+    ...     skelkit.read_file("S001C001P001R001A001.skeleton", dataset="ntu60")
     ... except skelkit.InputError as error:
-    ...     error.line, error.reason
-    (1, 'the file is empty, expected the number of frames')
+    ...     error.file, error.line, error.reason
+    ('S001C001P001R001A001.skeleton', None, 'cannot be read: No such file or directory')
 
     Parameters
     ----------

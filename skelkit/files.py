@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,12 @@ from typing import IO, Any, Self
 
 from skelkit.errors import SkelkitError
 
-__all__ = ["HeldInterrupts", "RememberingFile", "replacing"]
+__all__ = ["HeldInterrupts", "RememberingFile", "paths", "replacing"]
+
+
+def paths(given: str | Path | Iterable[str | Path]) -> list[Path]:
+    """One or several, as a user may write them."""
+    return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
 
 
 @contextmanager

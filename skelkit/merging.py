@@ -14,6 +14,7 @@ from tqdm import tqdm
 from skelkit.conversion import Report, write_report
 from skelkit.datasets import KeptSplit
 from skelkit.errors import SkelkitError
+from skelkit.files import paths
 from skelkit.sequence import SkeletonSequence
 from skelkit.store import Header, Store, check_store_path, write_store
 
@@ -21,18 +22,17 @@ __all__ = ["merge"]
 
 
 def merge(
-    parts: Sequence[Path], out: Path, *, overwrite: bool = False, progress: bool = True
+    parts: Sequence[str | Path], out: str | Path, *, overwrite: bool = False, progress: bool = True
 ) -> tuple[int, str]:
     """Put stores together into one, and their reports too where all have one.
 
     >>> import tempfile, skelkit
-    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
-    ...     parts = [Path(folder, "1.h5"), Path(folder, "2.h5")]
+    ...     raw = skelkit.synthesise(folder, classes=1, subjects=1, repeats=1, seed=0)
+    ...     parts = [f"{folder}/1.h5", f"{folder}/2.h5"]
     ...     for n, part in enumerate(parts, 1):
     ...         report = skelkit.convert(raw, part, dataset="ntu60", shard=(n, 2), progress=False)
-    ...     count, content_hash = skelkit.merge(parts, Path(folder, "a.h5"), progress=False)
+    ...     count, content_hash = skelkit.merge(parts, f"{folder}/a.h5", progress=False)
     >>> count
     3
 
@@ -53,6 +53,7 @@ def merge(
         or protocols, a sequence is in two of them, or ``out`` exists or cannot be written
     StoreError : a store is damaged
     """
+    out, parts = Path(out), paths(parts)
     check_store_path(out)
     if out.exists() and not overwrite:
         raise SkelkitError(f"{out}: exists already; --overwrite replaces it")

@@ -158,28 +158,6 @@ def _scan_number(data: NDArray[np.uint8], at: np.uint64) -> tuple[float, np.uint
     return (-value if negative else value), at, _NUMBER
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _check_number(data: NDArray[np.uint8], at: np.uint64) -> tuple[np.uint64, int]:
-    """As _scan_number, without the value: where it ends and its kind."""
-    begin = at
-    if data[at] == 45 or data[at] == 43:
-        at += _1
-    first = at
-    while 48 <= data[at] <= 57:
-        at += _1
-    digits = at - first
-    if data[at] == 46:
-        at += _1
-        first = at
-        while 48 <= data[at] <= 57:
-            at += _1
-        digits += at - first
-    if digits == 0 or not _ends_token(data[at]):
-        _, at, kind = _scan_spelling(data, begin)
-        return at, kind
-    return at, _NUMBER
-
-
 @njit(cache=True, nogil=True)
 def _scan_integer(data: NDArray[np.uint8], at: np.uint64) -> tuple[int, np.uint64, bool]:
     """The whole number at ``at``: its value, where it ends, and whether it is one that an int64 holds."""
@@ -242,8 +220,10 @@ def _scan_fields(
                 return fields, end, OK, hards
         if field == fields:
             return field, at, TOO_MANY, hards
+        number, end, kind = _scan_number(data, at)
+        if kind == _NO_NUMBER:
+            return field, at, NOT_NUMBER, hards
         if field < wanted:
-            number, end, kind = _scan_number(data, at)
             if kind == _NUMBER:
                 out[place + field] = number
             elif kind == _HARD:
@@ -251,12 +231,8 @@ def _scan_fields(
                     hard[hards, 0] = place + field
                     hard[hards, 1] = at
                 hards += 1
-            elif kind == _INFINITE:
+            else:
                 return field, at, NOT_FINITE, hards
-        else:
-            end, kind = _check_number(data, at)
-        if kind == _NO_NUMBER:
-            return field, at, NOT_NUMBER, hards
         at = _skip_blanks(data, end)
         field += 1
     return field, at, OK if field == fields else TOO_FEW, hards

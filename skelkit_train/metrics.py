@@ -19,7 +19,15 @@ from skelkit.errors import SkelkitError
 from skelkit.files import replacing
 from skelkit_train.contrast import ContrastOutput
 
-__all__ = ["MetricsLog", "Progress", "Totals", "memory_in_use", "named_values", "require_tensorboard"]
+__all__ = [
+    "MetricsLog",
+    "Progress",
+    "Totals",
+    "memory_in_use",
+    "named_values",
+    "read_metrics",
+    "require_tensorboard",
+]
 
 _LOOK_STEPS = 50
 _LOOK_SECONDS = 10
@@ -163,15 +171,15 @@ def _peak_resident_set() -> int:
 class MetricsLog:
     """``metrics.jsonl`` of a run, one line an epoch, and TensorBoard's files where they are wanted.
 
-    What was written after the first ``epochs`` epochs is dropped, as it will be computed again, and so are
-    lines that a crash has torn or damaged.
+    What was written after the first ``epochs`` epochs is dropped, as it will be computed again, and so is
+    what `read_metrics` leaves out.
     """
 
     def __init__(self, run: Path, epochs: int, *, tensorboard: bool) -> None:
         path = run / "metrics.jsonl"
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        kept = [metrics for metrics in read_metrics(path)[0] if metrics["epoch"] <= epochs]
         with replacing(path, "the metrics") as temporary:
-            temporary.write_bytes(b"".join(line for line in lines if _is_of(line, epochs)))
+            temporary.write_text("".join(map(_line, kept)), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._board = None
         if tensorboard:
@@ -179,7 +187,7 @@ class MetricsLog:
 
     def write(self, metrics: Mapping[str, float]) -> None:
         """Add an epoch."""
-        self._file.write(json.dumps(metrics) + "\n")
+        self._file.write(_line(metrics))
         self._file.flush()
         os.fsync(self._file.fileno())  # a checkpoint of this epoch may outlive a crash of the machine
         if self._board is not None:
@@ -193,12 +201,30 @@ class MetricsLog:
             self._board.close()
 
 
-def _is_of(line: bytes, epochs: int) -> bool:
-    """Whether it is the whole line of one of the first ``epochs`` epochs."""
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The epochs in a ``metrics.jsonl``, none where there is no file, and how many lines were left out as
+    damaged: no object of finite numbers with an ``epoch`` from 1 on.
+
+    A last line without an end is being written, or was torn by a crash, and does not count.
+    """
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    epochs = [metrics for metrics in map(_epoch, whole) if metrics is not None]
+    return epochs, len(whole) - len(epochs)
+
+
+def _epoch(line: bytes) -> dict[str, Any] | None:
+    """The metrics of a line; None where it is damaged."""
     try:
-        return line.endswith(b"\n") and bool(1 <= json.loads(line)["epoch"] <= epochs)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False
+        found = json.loads(line)
+        intact = found["epoch"] >= 1 and all(map(math.isfinite, found.values()))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+    return found if intact else None
+
+
+def _line(metrics: Mapping[str, float]) -> str:
+    return json.dumps(metrics) + "\n"
 
 
 def require_tensorboard() -> Any:

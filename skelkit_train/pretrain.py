@@ -26,7 +26,6 @@ from torch import Tensor
 
 from skelkit.augment import Transform
 from skelkit.errors import SkelkitError
-from skelkit.files import replacing
 from skelkit.store import Store
 from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed, make_optimizer
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, load_latest, save
@@ -45,6 +44,7 @@ from skelkit_train.metrics import (
     require_tensorboard,
 )
 from skelkit_train.prefetch import prefetched
+from skelkit_train.run import make_run, refuse_existing
 
 __all__ = ["pretrain"]
 
@@ -345,14 +345,9 @@ def _open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool)
         if checkpoints(run):
             before = load_latest(run)
             _check_same(run, before, config, facts)
-    elif run.exists() and any(run.iterdir() if run.is_dir() else [run]):
-        raise SkelkitError(f"{run}: exists already; --resume goes on with it, or give another folder")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SkelkitError(f"{run}: cannot write there: {error.strerror}") from None
-    with replacing(run / "config.toml", "the configuration") as temporary:
-        temporary.write_text(config.to_toml(), encoding="utf-8")
+    else:
+        refuse_existing(run, "--resume goes on with it, or give another folder")
+    make_run(run, config)
     return before
 
 

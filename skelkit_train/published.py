@@ -28,13 +28,13 @@ import torch
 from torch import Tensor
 
 from skelkit.errors import InputError, SkelkitError
-from skelkit.files import replacing
 from skelkit.normalise import RECIPES
 from skelkit.skeleton import load_layout
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, save
 from skelkit_train.config import PretrainConfig, resolve
 from skelkit_train.contrast import ContrastiveModel
 from skelkit_train.encoders import Encoder
+from skelkit_train.run import make_run, refuse_existing
 
 __all__ = ["Imported", "import_checkpoint"]
 
@@ -87,8 +87,7 @@ def import_checkpoint(
     if recipe not in RECIPES:
         raise SkelkitError(f"no recipe {recipe!r}; expected {', '.join(RECIPES)}")
     skeleton = load_layout(layout)
-    if run.exists() and any(run.iterdir() if run.is_dir() else [run]):
-        raise SkelkitError(f"{run}: exists already; give another folder")
+    refuse_existing(run, "give another folder")
     entries, epoch = _read(file)
     try:
         branches = _branches(entries, representations)
@@ -100,12 +99,7 @@ def import_checkpoint(
     except SkelkitError as error:
         raise InputError(str(file), str(error)) from None
     model.load_state_dict(model.state_dict() | _converted(entries, branches, model))
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SkelkitError(f"{run}: cannot write there: {error.strerror}") from None
-    with replacing(run / "config.toml", "the configuration") as temporary:
-        temporary.write_text(config.to_toml(), encoding="utf-8")
+    make_run(run, config)
     # Without the state of an optimiser: there is no going on with training.
     save(run, Checkpoint(config, data, epoch, 0, model.state_dict(), optimizer={}, scheduler={}))
     return Imported(config, epoch, _absent(entries, branches))

@@ -1,20 +1,46 @@
-"""Runs on the CPU, and how to compare them."""
+"""Runs on the CPU: how to train, evaluate, report and compare them."""
 
 from __future__ import annotations
 
 import json
 
 import torch
+from click.testing import CliRunner
 
 from skelkit_train.checkpoint import load_latest
+from skelkit_train.cli import main
+from skelkit_train.evaluate.finetune import FinetuneConfig
+from skelkit_train.evaluate.linear import LinearConfig
+from skelkit_train.evaluate.setting import open_setting
 from skelkit_train.pretrain import pretrain
+from skelkit_train.report import write_report
 
 CPU = torch.device("cpu")
+PROBE = LinearConfig(epochs=2)
+TUNE = FinetuneConfig(epochs=1)
 MEASURED = ("seconds", "samples_per_second", "waiting", "memory_bytes")
 
 
 def train(data, run, config, **options):
     return pretrain(data, run, config, device=CPU, progress=False, **options)
+
+
+def setting(run, data, protocol="xsub", **options):
+    return open_setting(run, data, protocol, device=CPU, **options)
+
+
+def report(run, out, data=None, **options):
+    return write_report(run, out, data, device=CPU, **options)
+
+
+def invoke(*arguments):
+    """A command of skelkit-train."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="skelkit-train")
+
+
+def random(*shape, seed=0):
+    """Normal numbers."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def metrics(run):

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import AUGMENTATION_NAMES, example, json_option, path_type
+from skelkit.cli.base import (
+    AUGMENTATION_NAMES,
+    Voice,
+    example,
+    json_option,
+    names_in_store,
+    path_type,
+    with_voice,
+)
 
 
 @click.group()
@@ -17,7 +25,13 @@ def augment() -> None:
 
 @augment.command()
 @click.argument("file", type=path_type)
-@click.option("--sample", required=True, metavar="NAME", help="The sequence to show.")
+@click.option(
+    "--sample",
+    required=True,
+    metavar="NAME",
+    help="The sequence to show.",
+    shell_complete=names_in_store(lambda store: store.names),
+)
 @click.option(
     "--augment",
     "augmentations",
@@ -37,6 +51,7 @@ def augment() -> None:
 @click.option("--view", type=click.IntRange(0, 1), default=0, show_default=True, help="0 query, 1 key.")
 @click.option("-o", "--out", required=True, type=path_type, help="Where to, ending in .html, .gif or .png.")
 @json_option
+@with_voice
 @example(
     "skelkit augment preview ntu60.h5 --sample S001C001P001R001A023 -o preview.html",
     "skelkit augment preview ntu60.h5 --sample S001C001P001R001A023 --compose \\",
@@ -52,13 +67,15 @@ def preview(
     view: int,
     out: Path,
     as_json: bool,
+    voice: Voice,
 ) -> None:
     """Show a sequence before and after augmentation, moving."""
     if compose and len(augmentations) < 2:
         raise click.UsageError("--compose: give --augment at least twice")
-    from skelkit.augment import AUGMENTATIONS, Compose, Transform
-    from skelkit.preview import drawn_lines, write_preview
-    from skelkit.store import Store
+    with voice.stage("loading the transforms"):
+        from skelkit.augment import AUGMENTATIONS, Compose, Transform
+        from skelkit.preview import drawn_lines, write_preview
+        from skelkit.store import Store
 
     chosen: dict[str, Transform] = {name: AUGMENTATIONS[name] for name in augmentations}
     if compose:
@@ -67,7 +84,7 @@ def preview(
         except ValueError as error:
             raise click.UsageError(f"--compose: {error}") from None
         chosen = {" + ".join(augmentations): together}
-    with Store(file) as store:
+    with voice.stage(f"drawing {sample} of {file}"), Store(file) as store:
         place = store.place(sample)
         sequence = store.sequence(place)
         drawn = write_preview(

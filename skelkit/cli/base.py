@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import io
+import platform
 import sys
-from collections.abc import Callable, Iterator
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from skelkit import __version__
 from skelkit.errors import SkelkitError
 
-__all__ = ["Commands", "example", "json_option", "overwrite_option", "parsed", "path_type"]
+if TYPE_CHECKING:
+    from skelkit.store import Store
+
+__all__ = [
+    "Commands",
+    "Voice",
+    "example",
+    "json_option",
+    "names_in_store",
+    "overwrite_option",
+    "parsed",
+    "path_type",
+    "recipe_line",
+    "with_voice",
+]
 
 # The choices stand here as words, and not imported, so that --help need not wait for numba and h5py;
 # a test holds them against the modules they name.
@@ -88,6 +108,80 @@ def example(*texts: str) -> Callable[[Command], Command]:
         return command
 
     return add
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How much a command says on standard error, beside its result."""
+
+    quiet: bool = False
+    verbose: bool = False
+
+    def say(self, text: str) -> None:
+        """A line for who wants to know more."""
+        if self.verbose:
+            click.echo(text, err=True)
+
+    @contextmanager
+    def stage(self, what: str) -> Iterator[None]:
+        """Say what begins, and how long it took."""
+        began = time.perf_counter()
+        self.say(what)
+        yield
+        self.say(f"{what}: {time.perf_counter() - began:.1f} s")
+
+
+def with_voice(command: Command) -> Command:
+    """Add ``--quiet`` and ``--verbose``; the command is given them as ``voice``."""
+
+    @click.option(
+        "-q", "--quiet", is_flag=True, help="Only results and errors: no progress, notes or warnings."
+    )
+    @click.option("-v", "--verbose", is_flag=True, help="Say what is done, with what, and for how long.")
+    @wraps(command)
+    def run(*args: Any, quiet: bool, verbose: bool, **kwargs: Any) -> None:
+        if quiet and verbose:
+            raise click.UsageError("--quiet and --verbose: give one of them")
+        voice = Voice(quiet, verbose)
+        began = time.perf_counter()
+        voice.say(f"skelkit {__version__}, Python {platform.python_version()}, {platform.platform()}")
+        with warnings.catch_warnings():
+            if quiet:
+                warnings.simplefilter("ignore")
+            command(*args, voice=voice, **kwargs)
+        voice.say(f"in all: {time.perf_counter() - began:.1f} s")
+
+    return cast(Command, run)
+
+
+def recipe_line(name: str) -> str:
+    """A recipe and its steps, with their parameters."""
+    from skelkit.normalise import RECIPES
+
+    steps = []
+    for step in RECIPES[name].describe()["steps"]:
+        parameters = ", ".join(f"{key}={value}" for key, value in step.items() if key != "step")
+        steps.append(f"{step['step']}({parameters})" if parameters else step["step"])
+    return f"recipe {name}: {', '.join(steps)}"
+
+
+def names_in_store(
+    listed: Callable[[Store], Iterable[str]],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion by names in a store: the last argument before the option."""
+
+    def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[str]:
+        from skelkit.store import Store
+
+        if not context.args:  # words that click leaves there as it meets an option without its value
+            return []
+        try:
+            with Store(context.args[-1]) as store:
+                return [name for name in listed(store) if name.startswith(begun)]
+        except (SkelkitError, OSError):  # a word half typed is no place for an error
+            return []
+
+    return complete
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from skelkit.cli.base import (
     DATASET_NAMES,
     RECIPE_NAMES,
+    Voice,
     example,
     json_option,
     overwrite_option,
     parsed,
     path_type,
+    recipe_line,
+    with_voice,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +85,7 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @overwrite_option
 @click.option("--fresh", is_flag=True, help="Start anew instead of taking up an interrupted conversion.")
 @json_option
+@with_voice
 @example(
     "skelkit convert nturgbd_skeletons_s001_to_s017.zip --dataset ntu60 -o ntu60.h5",
     "skelkit convert Skeleton.zip --labels Label.zip --splits Split --dataset pku1 -o pku1.h5",
@@ -101,6 +105,7 @@ def convert(
     overwrite: bool,
     fresh: bool,
     as_json: bool,
+    voice: Voice,
 ) -> None:
     """Convert raw files into a normalised store.
 
@@ -111,53 +116,65 @@ def convert(
 
     from skelkit.clips import parse_rules
     from skelkit.conversion import convert as run
+    from skelkit.workers import cores
 
     if (clip_rules or labels or splits) and not dataset.startswith("pku"):
         raise click.UsageError(f"--clips, --labels and --splits are for PKU-MMD, not for {dataset}")
     if scheduler and workers:
         raise click.UsageError("--workers: a scheduler has workers of its own; give one or the other")
-    report = run(
-        sources,
-        out,
-        dataset=dataset,
-        recipe=recipe,
-        labels=labels,
-        splits=splits,
-        clips=parsed("--clips", parse_rules, clip_rules),
-        workers=workers,
-        scheduler=scheduler,
-        shard=shard,
-        stop_on_bad=on_bad == "stop",
-        overwrite=overwrite,
-        fresh=fresh,
-    )
+    clips = parsed("--clips", parse_rules, clip_rules)
+    for source in (*sources, *labels, *splits):
+        voice.say(f"source {source}")
+    voice.say(recipe_line(recipe))
+    voice.say(f"workers {scheduler or workers or f'as many as pay, at most {cores()}'}")
+    with voice.stage(f"converting into {out}"):
+        report = run(
+            sources,
+            out,
+            dataset=dataset,
+            recipe=recipe,
+            labels=labels,
+            splits=splits,
+            clips=clips,
+            workers=workers,
+            scheduler=scheduler,
+            shard=shard,
+            stop_on_bad=on_bad == "stop",
+            overwrite=overwrite,
+            fresh=fresh,
+            progress=not voice.quiet,
+        )
     if as_json:
         click.echo(json.dumps({"out": str(out), **asdict(report)}))
     else:
-        _tell(report, out)
+        _tell(report, out, voice)
 
 
-def _tell(report: Report, out: Path) -> None:
+def _tell(report: Report, out: Path, voice: Voice) -> None:
     shard = f", shard {report.shard}" if report.shard else ""
     files = f"{report.found} file{'s' * (report.found != 1)}"
     click.echo(f"{out}: {report.kept} sequences of {files} in {report.seconds:.1f} s{shard}")
     for reason, count in Counter(row["reason"] for row in report.excluded).items():
         click.echo(f"  excluded     {count}: {reason}")
-    if len(report.quarantined) > _SHOWN:
+    shown = len(report.quarantined) if voice.verbose else _SHOWN
+    if len(report.quarantined) > shown:
         click.echo(f"  quarantined  {len(report.quarantined)}, the first of them:")
-    for row in report.quarantined[:_SHOWN]:
+    for row in report.quarantined[:shown]:
         line = f", line {row['line']}" if row["line"] else ""
         click.echo(f"  quarantined  {row['file']}{line}: {row['reason']}")
-    for row in report.notes[:_NOTED]:
-        click.echo(f"  note         {row['name']}: {'; '.join(row['notes'])}")
-    if len(report.notes) > _NOTED:
-        click.echo(
-            f"  note         on the bodies of {len(report.notes) - _NOTED} more sequences, in the report"
-        )
+    if not voice.quiet:
+        _tell_notes(report.notes, len(report.notes) if voice.verbose else _NOTED)
     if report.ignored:
         click.echo(f"  ignored      {len(report.ignored)} other files")
     click.echo(f"  report       {out.with_suffix('.report.json')}")
     click.echo(f"  content      {report.content_hash}")
+
+
+def _tell_notes(notes: list[dict[str, Any]], shown: int) -> None:
+    for row in notes[:shown]:
+        click.echo(f"  note         {row['name']}: {'; '.join(row['notes'])}")
+    if len(notes) > shown:
+        click.echo(f"  note         on the bodies of {len(notes) - shown} more sequences, in the report")
 
 
 @click.command()
@@ -165,8 +182,9 @@ def _tell(report: Report, out: Path) -> None:
 @click.option("-o", "--out", required=True, type=path_type, help="The store to write, ending in .h5.")
 @overwrite_option
 @json_option
+@with_voice
 @example("skelkit merge ntu60.1.h5 ntu60.2.h5 ntu60.3.h5 -o ntu60.h5")
-def merge(parts: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool) -> None:
+def merge(parts: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool, voice: Voice) -> None:
     """Put the shards of a conversion together into one store.
 
     All of them must be given; the result has the same content as a conversion in one go. Stores that are no
@@ -174,7 +192,10 @@ def merge(parts: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool) ->
     """
     from skelkit.merging import merge as run
 
-    count, content_hash = run(parts, out, overwrite=overwrite)
+    for part in parts:
+        voice.say(f"part {part}")
+    with voice.stage(f"merging into {out}"):
+        count, content_hash = run(parts, out, overwrite=overwrite, progress=not voice.quiet)
     if as_json:
         click.echo(json.dumps({"out": str(out), "kept": count, "content_hash": content_hash}))
     else:

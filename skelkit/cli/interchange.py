@@ -8,7 +8,18 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import RECIPE_NAMES, example, json_option, overwrite_option, parsed, path_type
+from skelkit.cli.base import (
+    RECIPE_NAMES,
+    Voice,
+    example,
+    json_option,
+    names_in_store,
+    overwrite_option,
+    parsed,
+    path_type,
+    recipe_line,
+    with_voice,
+)
 
 FORMAT_NAMES = ("npz", "pyskl", "ctrgcn", "isc")
 
@@ -36,6 +47,7 @@ FORMAT_NAMES = ("npz", "pyskl", "ctrgcn", "isc")
 @click.option("-o", "--out", required=True, type=path_type, help="The store to write.")
 @overwrite_option
 @json_option
+@with_voice
 @example("skelkit import nucla.npz --from npz --skeleton kinect20 --protocol xview=camera:1,2 -o nucla.h5")
 def import_(
     file: Path,
@@ -46,6 +58,7 @@ def import_(
     out: Path,
     overwrite: bool,
     as_json: bool,
+    voice: Voice,
 ) -> None:
     """Make a store of skeletons in another format."""
     from skelkit.datasets import parse_protocol
@@ -55,15 +68,12 @@ def import_(
     rules = dict(parsed("--protocol", parse_protocol, text) for text in protocols)
     if len(rules) < len(protocols):
         raise click.UsageError("--protocol: the same name is given twice")
-    report = import_file(
-        file,
-        out,
-        parsed("--skeleton", load_layout, skeleton),
-        format=format_,
-        protocols=rules,
-        recipe=recipe,
-        overwrite=overwrite,
-    )
+    layout = parsed("--skeleton", load_layout, skeleton)
+    voice.say(recipe_line(recipe))
+    with voice.stage(f"reading {file}, writing {out}"):
+        report = import_file(
+            file, out, layout, format=format_, protocols=rules, recipe=recipe, overwrite=overwrite
+        )
     if as_json:
         click.echo(json.dumps({"out": str(out), **asdict(report)}))
     else:
@@ -74,7 +84,7 @@ def import_(
             click.echo(f"{out}: {report.kept} sequences, recipe {store.recipe['name']}")
             for line in protocol_lines(store):
                 click.echo(line)
-        for note in report.notes:
+        for note in () if voice.quiet else report.notes:
             click.echo(f"  note       {note}")
         click.echo(f"  content    {report.content_hash}")
 
@@ -82,19 +92,34 @@ def import_(
 @click.command()
 @click.argument("file", metavar="FILE.h5", type=path_type)
 @click.option("--to", "format_", required=True, type=click.Choice(FORMAT_NAMES), help="The format to write.")
-@click.option("--protocol", metavar="NAME", help="The split to write; npz and pyskl write all without it.")
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    shell_complete=names_in_store(lambda store: store.protocols),
+    help="The split to write; npz and pyskl write all without it.",
+)
 @click.option("-o", "--out", required=True, type=path_type, help="The file to write; of isc a folder.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @json_option
+@with_voice
 @example("skelkit export ntu60.h5 --to isc --protocol xsub -o xsub")
-def export(file: Path, format_: str, protocol: str | None, out: Path, overwrite: bool, as_json: bool) -> None:
+def export(
+    file: Path,
+    format_: str,
+    protocol: str | None,
+    out: Path,
+    overwrite: bool,
+    as_json: bool,
+    voice: Voice,
+) -> None:
     """Write a store's skeletons in another format."""
     from skelkit.interchange import export_store
 
-    written = export_store(file, out, format=format_, protocol=protocol, overwrite=overwrite)
+    with voice.stage(f"reading {file}, writing {out}"):
+        written = export_store(file, out, format=format_, protocol=protocol, overwrite=overwrite)
     if as_json:
         click.echo(json.dumps({"out": str(out), **asdict(written)}))
     else:
         click.echo(f"{out}: {written.sequences} sequences")
-        for note in written.notes:
+        for note in () if voice.quiet else written.notes:
             click.echo(f"  note       {note}")

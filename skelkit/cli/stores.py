@@ -7,12 +7,17 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import example, json_option, path_type
+from skelkit.cli.base import Voice, example, json_option, names_in_store, path_type, with_voice
 
 
 @click.command()
 @click.argument("file", type=path_type)
-@click.option("--sample", metavar="NAME", help="Show one sequence.")
+@click.option(
+    "--sample",
+    metavar="NAME",
+    help="Show one sequence.",
+    shell_complete=names_in_store(lambda store: store.names),
+)
 @json_option
 @example("skelkit show ntu60.h5 --sample S001C001P001R001A023")
 def show(file: Path, sample: str | None, as_json: bool) -> None:
@@ -28,12 +33,14 @@ def show(file: Path, sample: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("file", type=path_type)
 @json_option
+@with_voice
 @example("skelkit verify ntu60.h5")
-def verify(file: Path, as_json: bool) -> None:
+def verify(file: Path, as_json: bool, voice: Voice) -> None:
     """Check every byte of a store, and name the sequences that are damaged."""
     from skelkit.store import verify as run
 
-    problems = run(file, progress=True)
+    with voice.stage(f"checking {file}"):
+        problems = run(file, progress=not voice.quiet)
     if as_json:
         click.echo(json.dumps({"file": str(file), "intact": not problems, "problems": problems}))
     else:
@@ -46,22 +53,25 @@ def verify(file: Path, as_json: bool) -> None:
 @click.argument("a", type=path_type)
 @click.argument("b", type=path_type)
 @json_option
+@with_voice
 @example("skelkit diff ntu60.h5 ntu60-again.h5")
-def diff(a: Path, b: Path, as_json: bool) -> None:
+def diff(a: Path, b: Path, as_json: bool, voice: Voice) -> None:
     """Say in what two stores differ: recipe, layout, classes, protocols, sequences, labels, joints.
 
     Ends with exit code 0 where the content is the same, 1 where it differs.
     """
-    from skelkit.diff import diff as run
-    from skelkit.diff import diff_text, same_content
+    from skelkit.differences import diff as run
+    from skelkit.differences import diff_text, same_content
     from skelkit.errors import StoreError
     from skelkit.store import Store
     from skelkit.store import verify as check
 
-    for problem in (*check(a, progress=True), *check(b, progress=True)):
-        raise StoreError(problem)
-    with Store(a) as first, Store(b) as second:
-        differences = run(first, second, progress=True)
+    for path in (a, b):
+        with voice.stage(f"checking {path}"):
+            for problem in check(path, progress=not voice.quiet):
+                raise StoreError(problem)
+    with voice.stage("comparing"), Store(a) as first, Store(b) as second:
+        differences = run(first, second, progress=not voice.quiet)
         text = diff_text(first, second, differences)
     if as_json:
         facts = {difference.topic: difference.facts for difference in differences}

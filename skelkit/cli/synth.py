@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import DATASET_NAMES, example, json_option, path_type
+from skelkit.cli.base import DATASET_NAMES, Voice, example, json_option, path_type, with_voice
 
 
 @click.command()
@@ -20,19 +20,28 @@ from skelkit.cli.base import DATASET_NAMES, example, json_option, path_type
 @click.option("--repeats", type=click.IntRange(1), default=2, show_default=True, help="Of each action.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @json_option
+@with_voice
 @example(
     "skelkit synth raw --dataset ntu60 --classes 10 --subjects 8 --repeats 2",
     "skelkit synth raw --dataset pku1 --classes 10 --subjects 8 --repeats 2",
 )
 def synth(
-    directory: Path, dataset: str, classes: int, subjects: int, repeats: int, seed: int, as_json: bool
+    directory: Path,
+    dataset: str,
+    classes: int,
+    subjects: int,
+    repeats: int,
+    seed: int,
+    as_json: bool,
+    voice: Voice,
 ) -> None:
     """Write valid raw files of invented people, seen by three cameras, to try everything without any data."""
     from tqdm import tqdm
 
     from skelkit.synthetic import synthesise
 
-    with tqdm(unit="file", desc="writing") as bar:
+    stage = f"writing {classes} actions of {subjects} performers, {repeats} times"
+    with voice.stage(stage), tqdm(unit="file", desc="writing", disable=voice.quiet) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

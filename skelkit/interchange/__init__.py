@@ -12,12 +12,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from skelkit.datasets import Protocol
-from skelkit.errors import InputError, SkelkitError
+from skelkit.errors import InputError, SkelkitError, look_up
 from skelkit.interchange import ctrgcn, isc, npz, pyskl
 from skelkit.interchange.content import Imported, Written
 from skelkit.normalise import RECIPES, Recipe
@@ -58,24 +59,23 @@ class ImportReport:
 
 
 def import_file(
-    file: Path,
-    out: Path,
+    file: str | Path,
+    out: str | Path,
     layout: JointLayout,
     *,
     format: str,
-    protocols: Mapping[str, Protocol],
+    protocols: Mapping[str, Protocol] = MappingProxyType({}),
     recipe: str = "raw",
     overwrite: bool = False,
 ) -> ImportReport:
     """Make a store of a file in another format.
 
     >>> import tempfile, numpy as np, skelkit
-    >>> from pathlib import Path
     >>> layout = skelkit.load_layout("kinect20")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file, joints = Path(folder, "own.npz"), np.ones((70, 20, 3), np.float32)
+    ...     file, joints = f"{folder}/own.npz", np.ones((70, 20, 3), np.float32)
     ...     np.savez(file, joints=joints, length=[30, 40], name=["sit", "wave"], label=[0, 1])
-    ...     skelkit.import_file(file, Path(folder, "own.h5"), layout, format="npz", protocols={}).kept
+    ...     skelkit.import_file(file, f"{folder}/own.h5", layout, format="npz").kept
     2
 
     Parameters
@@ -90,12 +90,15 @@ def import_file(
     Raises
     ------
     InputError : the file is not as its format demands
-    SkelkitError : ``out`` exists or cannot be written, or a protocol's column is not in the file
+    SkelkitError : no such format or recipe, ``out`` exists or cannot be written, or a protocol's column is
+        not in the file
     """
+    file, out = Path(file), Path(out)
     check_store_path(out)
     if out.exists() and not overwrite:
         raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
-    imported = IMPORTERS[format](file, layout)
+    chosen = look_up(RECIPES, recipe, "recipe")
+    imported = look_up(IMPORTERS, format, "format")(file, layout)
     for name, protocol in protocols.items():
         if protocol.column not in imported.columns:
             known = ", ".join(sorted(imported.columns)) or "none"
@@ -107,7 +110,7 @@ def import_file(
         )
     splits = {**imported.protocols, **protocols}
     # The recipe raw leaves an imported sequence as it is.
-    steps = imported.recipe if recipe == "raw" and imported.recipe else RECIPES[recipe].describe()
+    steps = imported.recipe if recipe == "raw" and imported.recipe else chosen.describe()
     if recipe == "raw" and not imported.recipe:
         steps = {
             **steps,
@@ -117,7 +120,7 @@ def import_file(
     _check_header(file, {"class names": imported.classes, "protocols": rules, "recipe": steps})
     dataset = file.resolve().stem.encode(errors="replace").decode()  # a file's name need not be text
     header = Header(dataset, layout, steps, imported.classes, splits)
-    content_hash = write_store(out, _normalised(file, RECIPES[recipe], imported.sequences, layout), header)
+    content_hash = write_store(out, _normalised(file, chosen, imported.sequences, layout), header)
     notes = [
         *imported.notes,
         *(f"the protocol {n} of the file is replaced" for n in protocols if n in imported.protocols),
@@ -151,16 +154,15 @@ def _normalised(
 
 
 def export_store(
-    path: Path, out: Path, *, format: str, protocol: str | None = None, overwrite: bool = False
+    path: str | Path, out: str | Path, *, format: str, protocol: str | None = None, overwrite: bool = False
 ) -> Written:
     """Write a store's content in another format.
 
     >>> import tempfile, skelkit
-    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     raw = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
-    ...     report = skelkit.convert(raw, out := Path(folder, "a.h5"), dataset="ntu60", progress=False)
-    ...     skelkit.export_store(out, Path(folder, "a.pkl"), format="pyskl").sequences
+    ...     raw = skelkit.synthesise(folder, classes=1, subjects=1, repeats=1, seed=0)
+    ...     report = skelkit.convert(raw, out := f"{folder}/a.h5", dataset="ntu60", progress=False)
+    ...     skelkit.export_store(out, f"{folder}/a.pkl", format="pyskl").sequences
     3
 
     Parameters
@@ -178,8 +180,11 @@ def export_store(
     Raises
     ------
     StoreError : the store cannot be read, or has no such protocol
-    SkelkitError : ``out`` exists or cannot be written, or the format cannot hold the store's content
+    SkelkitError : no such format, ``out`` exists or cannot be written, or the format cannot hold the store's
+        content
     """
+    path, out = Path(path), Path(out)
+    write = look_up(EXPORTERS, format, "format")
     if not out.parent.is_dir():
         raise SkelkitError(f"{out}: the folder {out.parent} does not exist")
     if out.exists() and not overwrite:
@@ -191,4 +196,4 @@ def export_store(
     with Store(path) as store:
         if protocol is not None:
             store.part(protocol, train=True)  # which says so where there is none of that name
-        return EXPORTERS[format](store, out, protocol)
+        return write(store, out, protocol)

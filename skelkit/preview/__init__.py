@@ -55,7 +55,7 @@ def suitable(layout: JointLayout) -> dict[str, Transform]:
 def write_preview(
     sequence: SkeletonSequence,
     layout: JointLayout,
-    path: Path,
+    path: str | Path,
     *,
     augmentations: Mapping[str, Transform] | None = None,
     seed: int = 0,
@@ -69,12 +69,11 @@ def write_preview(
     """Show a sequence beside augmented views of it, in the format that the suffix of ``path`` names.
 
     >>> import tempfile, numpy as np, skelkit
-    >>> from pathlib import Path
     >>> joints = np.random.default_rng(0).random((30, 1, 25, 3), np.float32)
     >>> sequence = skelkit.SkeletonSequence(joints, np.ones((30, 1), np.bool_), "wave", label=22)
     >>> layout, chosen = skelkit.load_layout("ntu25"), {"mirror": skelkit.augment.Mirror()}
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     drawn = skelkit.write_preview(sequence, layout, Path(folder, "wave.html"), augmentations=chosen)
+    ...     drawn = skelkit.write_preview(sequence, layout, f"{folder}/wave.html", augmentations=chosen)
     >>> drawn["mirror"]["parameters"]
     {'mirror.axis': 'x'}
 

@@ -46,7 +46,7 @@ _DATASETS: Mapping[str, _Dataset] = {
 
 
 def synthesise(
-    directory: Path,
+    directory: str | Path,
     *,
     dataset: str = "ntu60",
     classes: int,
@@ -63,9 +63,8 @@ def synthesise(
     The same arguments give the same bytes.
 
     >>> import tempfile, skelkit
-    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     files = skelkit.synthesise(Path(folder), classes=1, subjects=1, repeats=1, seed=0)
+    ...     files = skelkit.synthesise(folder, classes=1, subjects=1, repeats=1, seed=0)
     >>> [file.name for file in files][:2]
     ['S001C001P001R001A001.skeleton', 'S001C002P001R001A001.skeleton']
 

@@ -6,11 +6,14 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from skelkit.cli.base import Commands
+from skelkit.cli.base import Commands, Voice
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "PRESET_NAMES",
@@ -18,6 +21,7 @@ __all__ = [
     "FiniteRange",
     "TrainCommands",
     "device_option",
+    "picked_device",
     "plain_warnings",
     "representation_option",
 ]
@@ -38,6 +42,20 @@ device_option = click.option(
     show_default=True,
     help="Where to compute.",
 )
+
+
+def picked_device(name: str, voice: Voice) -> torch.device:
+    """As `skelkit_train.data.pick_device`, and said."""
+    import torch
+
+    from skelkit_train.data import pick_device
+
+    device = pick_device(name)
+    what = (
+        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    )
+    voice.say(f"torch {torch.__version__} on {device}, {what}")
+    return device
 
 
 class FiniteRange(click.FloatRange):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import example, json_option, path_type
-from skelkit_train.cli.base import device_option, representation_option
+from skelkit.cli.base import Voice, example, json_option, path_type, with_voice
+from skelkit_train.cli.base import device_option, picked_device, representation_option
 
 
 @click.command()
@@ -19,23 +19,35 @@ from skelkit_train.cli.base import device_option, representation_option
 @representation_option("One of the run's, or several joined by +; all of them if not given.")
 @device_option
 @json_option
+@with_voice
 @example(
     "skelkit-train embed runs/isc ntu60.h5 -o features.h5",
     "skelkit-train embed runs/isc S001C001P001R001A023.skeleton -o features.npz",
 )
-def embed(run: Path, data: Path, out: Path, representation: str | None, device: str, as_json: bool) -> None:
+def embed(
+    run: Path,
+    data: Path,
+    out: Path,
+    representation: str | None,
+    device: str,
+    as_json: bool,
+    voice: Voice,
+) -> None:
     """Write the features of every sequence of a store, or of one raw file.
 
     DATA is a store, or an NTU RGB+D .skeleton file. The file has `name`, `label`, and for each
     representation an array (N, D) under its name.
     """
-    from skelkit_train.data import pick_device
-    from skelkit_train.embed import check_features_path, write_features
-    from skelkit_train.embed import embed as compute
+    with voice.stage("loading torch"):
+        from skelkit_train.embed import check_features_path, write_features
+        from skelkit_train.embed import embed as compute
 
     check_features_path(out)
-    found = compute(run, data, device=pick_device(device), representation=representation, progress=True)
-    write_features(out, found)
+    where = picked_device(device, voice)
+    with voice.stage(f"computing features of {data}"):
+        found = compute(run, data, device=where, representation=representation, progress=not voice.quiet)
+    with voice.stage(f"writing {out}"):
+        write_features(out, found)
     sizes = {name: values.shape[1] for name, values in found.features.items()}
     if as_json:
         click.echo(json.dumps({"out": str(out), "sequences": len(found.name), "features": sizes}))
@@ -49,16 +61,19 @@ def embed(run: Path, data: Path, out: Path, representation: str | None, device: 
 @click.option("-o", "--out", required=True, type=path_type, help="The file to write, ending in .onnx.")
 @representation_option("One of the run's, or several joined by + for their features side by side.")
 @json_option
+@with_voice
 @example("skelkit-train export runs/isc --representation seq -o encoder.onnx")
-def export(run: Path, out: Path, representation: str | None, as_json: bool) -> None:
+def export(run: Path, out: Path, representation: str | None, as_json: bool, voice: Voice) -> None:
     """Write an encoder as ONNX, and compare it with torch.
 
     Its input `views` is (N, T, M, V, C) float32, with any N; its output `features` is (N, D). Needs the extra
     onnx: pip install "skelkit[onnx]".
     """
-    from skelkit_train.export import export_onnx
+    with voice.stage("loading torch"):
+        from skelkit_train.export import export_onnx
 
-    found = export_onnx(run, out, representation)
+    with voice.stage(f"writing {out}, and comparing it"):
+        found = export_onnx(run, out, representation)
     if as_json:
         click.echo(json.dumps({"out": str(out), **asdict(found)}))
     else:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from skelkit.cli.base import example, json_option, path_type
-from skelkit_train.cli.base import FiniteRange, device_option, representation_option
+from skelkit.cli.base import example, json_option, names_in_store, path_type, with_voice
+from skelkit_train.cli.base import FiniteRange, device_option, picked_device, representation_option
 
 if TYPE_CHECKING:
     from skelkit_train.evaluate.results import Evaluation
-    from skelkit_train.evaluate.setting import Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,7 +22,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _COMMON = (
     click.argument("run", type=path_type),
     click.argument("data", type=path_type),
-    click.option("--protocol", required=True, help="Train and test parts, as the store has them."),
+    click.option(
+        "--protocol",
+        required=True,
+        shell_complete=names_in_store(lambda store: store.protocols),
+        help="Train and test parts, as the store has them.",
+    ),
     representation_option("One of the run's, or several joined by + to fuse them; each if not given."),
     click.option(
         "--fusion",
@@ -31,6 +35,14 @@ _COMMON = (
         default="features",
         show_default=True,
         help="How several are fused: features side by side, or the mean of class probabilities (cosines).",
+    ),
+    click.option(
+        "--with",
+        "others",
+        type=path_type,
+        multiple=True,
+        metavar="RUN",
+        help="Fuse with the representations of another run; can be given several times.",
     ),
     click.option(
         "--validation",
@@ -72,21 +84,42 @@ _epochs = click.option("--epochs", type=click.IntRange(1), default=50, show_defa
 
 
 def _common(command: Command) -> Command:
+    command = with_voice(command)
     for add in reversed(_COMMON):
         command = add(command)
     return command
 
 
-def _open(run: Path, data: Path, protocol: str, subjects: int, seed: int, device: str, **_: Any) -> Setting:
-    from skelkit_train.data import pick_device
+def _evaluate(task: Callable[..., Evaluation], *settings: Any, common: dict[str, Any], **how: Any) -> None:
+    """Open run and store, evaluate, and tell."""
     from skelkit_train.evaluate.setting import open_setting
 
-    where = pick_device(device)
-    return open_setting(run, data, protocol, device=where, subjects=subjects, seed=seed, progress=True)
-
-
-def _echo(found: Evaluation, as_json: bool) -> None:
-    click.echo(json.dumps(asdict(found)) if as_json else f"{found.table()}\n  written to {found.path}")
+    voice, run, data, protocol = (common[name] for name in ("voice", "run", "data", "protocol"))
+    device = picked_device(common["device"], voice)
+    with voice.stage(f"reading {run} and {data}"):
+        setting = open_setting(
+            run,
+            data,
+            protocol,
+            device=device,
+            subjects=common["subjects"],
+            seed=common["seed"],
+            others=common["others"],
+            progress=not voice.quiet,
+        )
+    held_out = ", ".join(f"{len(places)} {part}" for part, places in setting.held_out.items())
+    voice.say(f"{protocol}: {len(setting.train)} train, {held_out}")
+    with voice.stage("evaluating"):
+        found = task(
+            setting,
+            *settings,
+            representation=common["representation"],
+            fusion=common["fusion"],
+            **how,
+        )
+    click.echo(
+        json.dumps(asdict(found)) if common["as_json"] else f"{found.table()}\n  written to {found.path}"
+    )
 
 
 @click.group("eval")
@@ -115,17 +148,15 @@ def linear(epochs: int, quick: bool, seeds: int, baselines: bool, fresh: bool, *
         raise click.UsageError(
             "--seeds counts trainings, and nothing is random with --quick; give one of them"
         )
-    found = evaluate_linear(
-        _open(**common),
+    _evaluate(
+        evaluate_linear,
         LinearConfig(epochs=epochs, seed=common["seed"]),
-        representation=common["representation"],
-        fusion=common["fusion"],
+        common=common,
         baselines=baselines,
         seeds=seeds,
         quick=quick,
         fresh=fresh,
     )
-    _echo(found, common["as_json"])
 
 
 @evaluate.command()
@@ -146,17 +177,15 @@ def retrieval(k: int, compressed: bool, seeds: int, baselines: bool, **common: A
 
     if seeds > 1 and not compressed:
         raise click.UsageError("--seeds counts autoencoders, which only --compressed has")
-    found = evaluate_retrieval(
-        _open(**common),
+    _evaluate(
+        evaluate_retrieval,
         k=k,
-        representation=common["representation"],
-        fusion=common["fusion"],
+        common=common,
         baselines=baselines,
         compressed=compressed,
         seed=common["seed"],
         seeds=seeds,
     )
-    _echo(found, common["as_json"])
 
 
 @evaluate.command()
@@ -209,18 +238,16 @@ def semi(
         raise click.UsageError("--subset-file has a share of its own; give it or --share")
     if len(set(shares)) < len(shares):
         raise click.UsageError("--share: the same is given twice")
-    found = evaluate_semi(
-        _open(**common),
+    _evaluate(
+        evaluate_semi,
         FinetuneConfig(epochs, learning_rate=learning_rate, score_every=score_every, seed=common["seed"]),
         shares=shares or SHARES,
         subsets=subsets,
         listed=LabelSubsets.read(subset_file) if subset_file else None,
-        representation=common["representation"],
-        fusion=common["fusion"],
+        common=common,
         baselines=baselines,
         fresh=fresh,
     )
-    _echo(found, common["as_json"])
 
 
 @evaluate.command()
@@ -271,13 +298,11 @@ def _all_labels(
     from skelkit_train.evaluate.finetune import FinetuneConfig
     from skelkit_train.evaluate.tasks import evaluate_finetune
 
-    found = evaluate_finetune(
-        _open(**common),
+    _evaluate(
+        evaluate_finetune,
         FinetuneConfig(epochs, learning_rate=learning_rate, score_every=score_every, seed=common["seed"]),
         supervised=supervised,
-        representation=common["representation"],
-        fusion=common["fusion"],
+        common=common,
         seeds=seeds,
         fresh=fresh,
     )
-    _echo(found, common["as_json"])

@@ -9,14 +9,18 @@ from typing import Any
 
 import click
 
-from skelkit.cli.base import RECIPE_NAMES, example, json_option, path_type
-from skelkit_train.cli.base import PRESET_NAMES, device_option
+from skelkit.cli.base import RECIPE_NAMES, Voice, example, json_option, names_in_store, path_type, with_voice
+from skelkit_train.cli.base import PRESET_NAMES, device_option, picked_device
 
 
 @click.command()
 @click.argument("data", type=path_type, required=False)
 @click.option("-o", "--out", "run", type=path_type, help="The run: a folder to make.")
-@click.option("--protocol", help="The store's protocol whose training part is used.  [default: xsub]")
+@click.option(
+    "--protocol",
+    shell_complete=names_in_store(lambda store: store.protocols),
+    help="The store's protocol whose training part is used.  [default: xsub]",
+)
 @click.option("--representations", help="seq, graph, image, or several joined by +.  [default: seq+graph]")
 @click.option("--preset", type=click.Choice(PRESET_NAMES), help="Named settings; small is for a CPU.")
 @click.option("--config", type=path_type, help="A TOML file with settings, like the config.toml of a run.")
@@ -32,6 +36,7 @@ from skelkit_train.cli.base import PRESET_NAMES, device_option
 @click.option("--print-config", is_flag=True, help="Print the resolved settings as TOML, and do nothing.")
 @device_option
 @json_option
+@with_voice
 @example("skelkit-train pretrain ntu60.h5 --protocol xsub --representations seq+graph -o runs/isc")
 def pretrain(
     data: Path | None,
@@ -43,6 +48,7 @@ def pretrain(
     print_config: bool,
     device: str,
     as_json: bool,
+    voice: Voice,
     **flags: Any,
 ) -> None:
     """Pretrain encoders by skeleton contrast (arXiv 2108.03656).
@@ -70,11 +76,15 @@ def pretrain(
     if run is None:
         raise click.UsageError("Missing option '-o' / '--out'.")
 
-    from skelkit_train.data import pick_device
-    from skelkit_train.distributed import is_first
-    from skelkit_train.pretrain import pretrain as train
+    with voice.stage("loading torch"):
+        from skelkit_train.distributed import is_first
+        from skelkit_train.pretrain import pretrain as train
 
-    metrics = train(data, run, resolved, device=pick_device(device), resume=resume)
+    where = picked_device(device, voice)
+    for name, value in asdict(resolved).items():
+        voice.say(f"  {name} = {value}")
+    with voice.stage(f"training {run}"):
+        metrics = train(data, run, resolved, device=where, resume=resume, progress=not voice.quiet)
     if not is_first():
         return
     if as_json:
@@ -107,20 +117,29 @@ def pretrain(
     help="The recipe of the stores that the weights can be used on.",
 )
 @json_option
+@with_voice
 @example("skelkit-train import-checkpoint checkpoint_0450.pth.tar --representations seq+graph -o runs/isc")
 def import_checkpoint(
-    file: Path, run: Path, representations: str | None, layout: str, recipe: str, as_json: bool
+    file: Path,
+    run: Path,
+    representations: str | None,
+    layout: str,
+    recipe: str,
+    as_json: bool,
+    voice: Voice,
 ) -> None:
     """Make a run of a checkpoint of the paper's published code.
 
     FILE is a .pth.tar as that code saves it, or the bare state dict in it; nothing in it is executed. The
     sizes of the model are those of its weights. The run is for evaluation: training cannot go on with it.
     """
-    from skelkit_train import published
+    with voice.stage("loading torch"):
+        from skelkit_train import published
 
-    found = published.import_checkpoint(
-        file, run, representations=representations, layout=layout, recipe=recipe
-    )
+    with voice.stage(f"reading {file}, writing {run}"):
+        found = published.import_checkpoint(
+            file, run, representations=representations, layout=layout, recipe=recipe
+        )
     names = found.config.representations
     if as_json:
         facts = {"representations": names, "bodies": found.config.bodies, "epoch": found.epoch}
@@ -128,5 +147,5 @@ def import_checkpoint(
         return
     trained = f"{found.epoch} epochs" if found.epoch else "unknown epochs"
     click.echo(f"{run}: {names} after {trained}, for stores of layout {layout} and recipe {recipe}")
-    if found.absent:
+    if found.absent and not voice.quiet:
         click.echo(f"  not in the file, and not needed by evaluation: {', '.join(found.absent)}")

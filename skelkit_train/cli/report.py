@@ -7,20 +7,31 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import example, json_option, path_type
-from skelkit_train.cli.base import device_option
+from skelkit.cli.base import Voice, example, json_option, names_in_store, path_type, with_voice
+from skelkit_train.cli.base import device_option, picked_device
 
 
 @click.command()
 @click.argument("run", type=path_type)
 @click.argument("data", type=path_type, required=False)
 @click.option("-o", "--out", type=path_type, help="The page to write.  [default: RUN/report.html]")
-@click.option("--protocol", help="Of the store, for the map and the gallery.  [default: the run's]")
+@click.option(
+    "--protocol",
+    shell_complete=names_in_store(lambda store: store.protocols),
+    help="Of the store, for the map and the gallery.  [default: the run's]",
+)
 @device_option
 @json_option
+@with_voice
 @example("skelkit-train report runs/isc ntu60.h5", "skelkit-train report runs/isc -o report.html")
 def report(
-    run: Path, data: Path | None, out: Path | None, protocol: str | None, device: str, as_json: bool
+    run: Path,
+    data: Path | None,
+    out: Path | None,
+    protocol: str | None,
+    device: str,
+    as_json: bool,
+    voice: Voice,
 ) -> None:
     """Write one HTML page about a run, which needs nothing from outside.
 
@@ -28,13 +39,15 @@ def report(
     figures. With the store DATA also a map of the features, and a gallery in which queries and their nearest
     neighbours move.
     """
-    from skelkit_train.data import pick_device
-    from skelkit_train.report import write_report
+    with voice.stage("loading torch"):
+        from skelkit_train.report import write_report
 
     if protocol and data is None:
         raise click.UsageError("--protocol is of the store DATA, which is not given")
     path = out or run / "report.html"
-    told = write_report(run, path, data, protocol=protocol, device=pick_device(device), progress=True)
+    where = picked_device(device, voice)
+    with voice.stage(f"writing {path}"):
+        told = write_report(run, path, data, protocol=protocol, device=where, progress=not voice.quiet)
     if as_json:
         click.echo(json.dumps({"out": str(path), **told}))
         return

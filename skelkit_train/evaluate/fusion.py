@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from skelkit_train.evaluate.curve import Fitted
 from skelkit_train.evaluate.features import Encoder, Joined
 
-__all__ = ["Fusion", "apart", "fused", "side_by_side"]
+__all__ = ["Fusion", "apart", "fused", "run_mark", "side_by_side"]
 
 Fusion = Literal["features", "scores"]
 """How several representations are fused: their features side by side, as in the paper, or the mean of their
@@ -55,3 +57,10 @@ def side_by_side(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         torch.cat([F.normalize(rows, dim=1) for rows in side], dim=1) for side in zip(*pairs, strict=True)
     )
     return gallery, query
+
+
+def run_mark(run: Path) -> str:
+    """Of another run in the name of a file: ``with-graph-3f9a0c``, where the digits tell folders of one name
+    apart."""
+    folder = run.resolve()
+    return f"with-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"

@@ -108,6 +108,9 @@ class Evaluation:
     seconds: float
     file: str
     """In the run."""
+    fused_with: Sequence[dict[str, Any]] = ()
+    """Other runs whose encoders are fused with this one's: ``run``, ``epoch``, ``pretrained_on`` and
+    ``test_seen``, as above."""
 
     @property
     def path(self) -> Path:
@@ -128,7 +131,8 @@ class Evaluation:
         validation = f", {self.validation} validation" if self.validation else ""
         lines = [
             f"{self.task}, {self.protocol}: {self.train} train, {self.test} test{validation}, "
-            f"checkpoint after {self.epoch} epochs",
+            f"checkpoint after {self.epoch} epochs"
+            + "".join(f", with {other['run']} after {other['epoch']}" for other in self.fused_with),
             f"  {'':30}" + "".join(f"{title:>15}" for title in columns.values()),
         ]
         for row in self.rows:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,9 @@ __all__ = ["Candidate", "Kind", "Setting", "open_setting", "representations"]
 
 Kind = Literal["pretrained", "untrained", "from random weights", "raw coordinates"]
 """Of an encoder; with random weights it is untrained where it stays frozen."""
+
+_SEEDS_APART = 1 << 16
+"""Between the random weights of two runs, whose encoders would be twins if they are of one size."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Setting:
     seen: int | None
     """Test samples that the run was pretrained on, without their labels; None: not known, as its store is
     another."""
+    others: tuple[Setting, ...] = ()
+    """Other runs on the same sequences, whose encoders are fused with this one's."""
 
     @cached_property
     def trained(self) -> ContrastiveModel:
@@ -81,15 +87,21 @@ class Setting:
         return build_model(config, self.checkpoint.data).to(self.device)
 
     def candidates(self, representation: str | None, *kinds: Kind) -> list[Candidate]:
-        """The encoders to compare. ``representation`` None: each of the run's by itself.
+        """The encoders to compare. ``representation`` None: each of the run's by itself; with other runs all
+        of all runs, fused.
 
         Raises
         ------
-        SkelkitError : the run lacks a representation
+        SkelkitError : the run lacks a representation, or one of several runs has none of those wanted
         """
+        runs = [(setting.run, setting.checkpoint.config.names) for setting in (self, *self.others)]
+        if self.others:
+            choices = [representations_of(runs, representation)]
+        else:
+            choices = [[names] for names in representations(*runs[0], representation)]
         found = [
-            Candidate(kind, "+".join(names), partial(self._encoder, kind, names))
-            for names in representations(self.run, self.checkpoint.config.names, representation)
+            Candidate(kind, "+".join(chain(*names_of)), partial(self._encoder, kind, names_of))
+            for names_of in choices
             for kind in kinds
             if kind != "raw coordinates"
         ]
@@ -97,10 +109,16 @@ class Setting:
             found.append(Candidate("raw coordinates", "", lambda _seed: raw_coordinates))
         return found
 
-    def _encoder(self, kind: Kind, names: tuple[str, ...], seed: int) -> nn.Module:
-        model = self.trained if kind == "pretrained" else self.untrained(seed)
-        encoders = {name: model.encoder(name) for name in names}
-        return Joined(encoders) if len(names) > 1 else encoders[names[0]]
+    def _encoder(self, kind: Kind, names_of: list[tuple[str, ...]], seed: int) -> nn.Module:
+        """``names_of``: this run's representations, then those of each other."""
+        encoders: dict[str, nn.Module] = {}
+        for place, (setting, names) in enumerate(zip((self, *self.others), names_of, strict=True)):
+            model = (
+                setting.trained if kind == "pretrained" else setting.untrained(seed + place * _SEEDS_APART)
+            )
+            of = f" of run {place + 1}" if place else ""
+            encoders |= {name + of: model.encoder(name) for name in names}
+        return Joined(encoders) if len(encoders) > 1 else next(iter(encoders.values()))
 
     def features(self, encoder: Encoder, seed: int = 0) -> Features:
         facts = {"store": self.content_hash, "device": self.device.type, "skelkit": __version__}
@@ -118,7 +136,7 @@ class Setting:
             "encoder": str(encoder) if isinstance(encoder, nn.Module) else "raw coordinates",
             "weights": digest(encoder) if isinstance(encoder, nn.Module) else None,
             "frames": self.checkpoint.config.frames,
-            "direction": self.checkpoint.config.gru_direction,
+            "direction": "+".join(each.checkpoint.config.gru_direction for each in (self, *self.others)),
             "bodies": self.sequences.max_bodies,
             "device": self.device.type,
             "skelkit": __version__,
@@ -126,7 +144,7 @@ class Setting:
         return TrialMemory(self.run / "trials", {**known, **facts}, fresh)
 
 
-def representations(run: Path, known: tuple[str, ...], wanted: str | None) -> list[tuple[str, ...]]:
+def representations(run: Path | str, known: tuple[str, ...], wanted: str | None) -> list[tuple[str, ...]]:
     """Those to take: all of the run's one by one, or the wanted ones, joined by +, together.
 
     Raises
@@ -141,6 +159,26 @@ def representations(run: Path, known: tuple[str, ...], wanted: str | None) -> li
     return [names]
 
 
+def representations_of(
+    runs: Sequence[tuple[Path, tuple[str, ...]]], wanted: str | None
+) -> list[tuple[str, ...]]:
+    """Of each run, given with those that it has, the representations to fuse: all, or those of the wanted
+    ones that it has.
+
+    Raises
+    ------
+    SkelkitError : no run has one of them, or a run has none of them
+    """
+    if wanted is None:
+        return [known for _, known in runs]
+    together = " with ".join(str(run) for run, _ in runs)
+    (names,) = representations(together, tuple(dict.fromkeys(chain(*(known for _, known in runs)))), wanted)
+    for run, known in runs:
+        if not set(names) & set(known):
+            raise SkelkitError(f"{run}: has {', '.join(known)}, not {wanted}")
+    return [tuple(name for name in names if name in known) for _, known in runs]
+
+
 def open_setting(
     run: Path,
     data: Path,
@@ -150,6 +188,7 @@ def open_setting(
     subjects: int = 0,
     seed: int = 0,
     progress: bool = False,
+    others: Sequence[Path] = (),
 ) -> Setting:
     """Load a run's newest checkpoint and a whole store; a warning tells how much of the test part the run has
     seen.
@@ -160,13 +199,16 @@ def open_setting(
     protocol : of the store
     subjects : so many subjects of the training part, drawn by ``seed``, are held out for validation
     progress : show progress bars on standard error
+    others : runs whose encoders are fused with the run's; they are only read
 
     Raises
     ------
-    SkelkitError : no such run; the store is of another layout or recipe, or has samples without labels
+    SkelkitError : no such run; the store is of another layout or recipe, or has samples without labels; the
+        runs are of different layouts, recipes, frames or bodies, or one is given twice
     StoreError : the store is damaged or lacks the protocol
     """
     checkpoint = load_latest(run)
+    beside = _beside(run, checkpoint, others)
     with Store(data) as store:
         checkpoint.data.check(store)
         train, test = store.part(protocol, train=True), store.part(protocol, train=False)
@@ -179,14 +221,7 @@ def open_setting(
             if "subject" not in store.columns:
                 raise SkelkitError(f"{data}: has no subjects, so that none can be held out")
             train, held_out["validation"], held = hold_out(store.columns["subject"], train, subjects, seed)
-        seen = _seen(checkpoint, store, test)
-        if seen:
-            warnings.warn(
-                f"{run}: was pretrained with protocol {checkpoint.config.protocol}, and so on {seen} of the "
-                f"{len(test)} test samples of {protocol}, without their labels",
-                stacklevel=2,
-            )
-        return Setting(
+        setting = Setting(
             run=run,
             checkpoint=checkpoint,
             data=data,
@@ -200,13 +235,55 @@ def open_setting(
             subjects=held,
             device=device,
             progress=progress,
-            seen=seen,
+            seen=_seen(run, checkpoint, store, protocol),
         )
+        settings = [
+            replace(setting, run=other, checkpoint=its, seen=_seen(other, its, store, protocol))
+            for other, its in beside
+        ]
+        return replace(setting, others=tuple(settings))
 
 
-def _seen(checkpoint: Checkpoint, store: Store, test: NDArray[np.int64]) -> int | None:
-    """How many of the places ``test`` (m,) are in the part that was pretrained on; None: not known."""
+def _beside(run: Path, checkpoint: Checkpoint, others: Sequence[Path]) -> list[tuple[Path, Checkpoint]]:
+    """The newest checkpoints of other runs, whose encoders see the same views as the run's.
+
+    Raises
+    ------
+    SkelkitError : there is none, theirs see others, or a run is given twice
+    """
+    found = []
+    given = {run.resolve()}
+    for other in others:
+        if other.resolve() in given:
+            raise SkelkitError(f"{other}: this run is given twice")
+        given.add(other.resolve())
+        its = load_latest(other)
+        difference = checkpoint.data.why_not(its.data)
+        sizes = {
+            "frames": (its.config.frames, checkpoint.config.frames),
+            "bodies": (its.data.bodies, checkpoint.data.bodies),
+        }
+        for what, (theirs, ours) in sizes.items():
+            if theirs != ours:
+                difference = difference or f"its views have {theirs} {what}, the run's have {ours}"
+        if difference:
+            raise SkelkitError(f"{other}: cannot be fused with {run}: {difference}")
+        found.append((other, its))
+    return found
+
+
+def _seen(run: Path, checkpoint: Checkpoint, store: Store, tested: str) -> int | None:
+    """How many test samples of the protocol ``tested`` the run was pretrained on, which a warning tells;
+    None: not known."""
     protocol = checkpoint.config.protocol
     if checkpoint.data.content_hash != store.content_hash or protocol not in store.protocols:
         return None
-    return len(np.intersect1d(test, store.part(protocol, train=True)))
+    test = store.part(tested, train=False)
+    seen = len(np.intersect1d(test, store.part(protocol, train=True)))
+    if seen:
+        warnings.warn(
+            f"{run}: was pretrained with protocol {protocol}, and so on {seen} of the {len(test)} test "
+            f"samples of {tested}, without their labels",
+            stacklevel=3,
+        )
+    return seen

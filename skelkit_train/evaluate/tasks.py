@@ -18,7 +18,7 @@ from skelkit_train.evaluate.compress import CompressConfig, compress
 from skelkit_train.evaluate.curve import Fitted
 from skelkit_train.evaluate.features import Encoder, untouched
 from skelkit_train.evaluate.finetune import FinetuneConfig, finetune
-from skelkit_train.evaluate.fusion import Fusion, apart, fused, side_by_side
+from skelkit_train.evaluate.fusion import Fusion, apart, fused, run_mark, side_by_side
 from skelkit_train.evaluate.linear import LinearConfig, linear, logistic
 from skelkit_train.evaluate.results import Evaluation, Row, Trial, file_name, own_name, summarise, write
 from skelkit_train.evaluate.retrieval import ranked
@@ -346,9 +346,11 @@ def _finish(
     test = setting.held_out["test"]
     label = setting.sequences.label[test]
     settings = {**settings, "subjects": len(setting.subjects)}
-    what = [f"eval-{task}", setting.data.stem, setting.protocol, representation]
+    if setting.others:
+        representation = rows[0].representation
+    marks = [run_mark(other.run) for other in setting.others]
+    what = [f"eval-{task}", setting.data.stem, setting.protocol, representation, *marks]
     file = file_name("-".join(part for part in what if part), settings, {**defaults, "subjects": 0})
-    trained_on = setting.checkpoint.data.content_hash
     return write(
         Evaluation(
             task=task,
@@ -356,9 +358,7 @@ def _finish(
             data=str(setting.data),
             content_hash=setting.content_hash,
             protocol=setting.protocol,
-            pretrained_on={"content_hash": trained_on, "protocol": setting.checkpoint.config.protocol}
-            if trained_on
-            else None,
+            pretrained_on=_pretrained_on(setting),
             test_seen=setting.seen,
             representation=representation,
             epoch=setting.checkpoint.epoch,
@@ -374,5 +374,23 @@ def _finish(
             rows=rows,
             seconds=round(time.perf_counter() - began, 3),
             file=own_name(setting.run, file, setting.content_hash),
+            fused_with=[
+                {
+                    "run": str(other.run),
+                    "epoch": other.checkpoint.epoch,
+                    "pretrained_on": _pretrained_on(other),
+                    "test_seen": other.seen,
+                }
+                for other in setting.others
+            ],
         )
+    )
+
+
+def _pretrained_on(setting: Setting) -> dict[str, str] | None:
+    content_hash = setting.checkpoint.data.content_hash
+    return (
+        {"content_hash": content_hash, "protocol": setting.checkpoint.config.protocol}
+        if content_hash
+        else None
     )

@@ -46,7 +46,6 @@ def write_report(
     SkelkitError : no such run; the store is of another layout or recipe, or has samples without labels; or
         ``out`` cannot be written
     StoreError : the store is damaged or lacks the protocol
-    InputError : the run's metrics are damaged
     """
     checkpoint = load_latest(run)
     if not out.parent.is_dir():

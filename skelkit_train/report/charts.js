@@ -65,22 +65,50 @@ function curves(parent, title, lines, { form = number, fromZero = false, marks =
   dark.addEventListener("change", paintKeys);
 }
 
+function shortened(pen, text, room) {
+  let shown = text;
+  for (let kept = text.length; kept && pen.measureText(shown).width > room; ) shown = `${text.slice(0, --kept)}\u2026`;
+  return shown;
+}
+// Along an axis: the classes' names where each has room for a line, else numbers, so few that they do not touch.
+function axis(pen, classes, size) {
+  const wide = (texts) => Math.max(...texts.map((text) => pen.measureText(text).width));
+  const room = Math.min(wide(classes), 0.36 * size);
+  if ((size - room) / classes.length >= 13) return { named: true, room, after: 0, texts: classes.map((name) => shortened(pen, name, room)) };
+  const numbers = classes.map((_, k) => String(k + 1)), digits = wide(numbers), cell = (size - 1.5 * digits) / classes.length;
+  const step = [1, 2, 5, 10, 20, 50, 100].find((count) => count * cell > digits + 6) || numbers.length;
+  return { named: false, room: digits, after: digits / 2, texts: numbers.map((text, k) => ((k + 1) % step ? "" : text)) };
+}
 function matrix(parent, { confusion, classes }) {
-  const k = classes.length, totals = confusion.map((row) => row.reduce((sum, n) => sum + n, 0)), edge = 22;
+  const k = classes.length, totals = confusion.map((row) => row.reduce((sum, n) => sum + n, 0)), title = 22, space = 6;
   const share = (a, b) => (totals[a] ? confusion[a][b] / totals[a] : 0);
+  let edge = title, cell = 1;
+  const turned = (pen, x, y, text) => {
+    pen.save();
+    pen.translate(x, y);
+    pen.rotate(-Math.PI / 2);
+    pen.fillText(text, 0, 0);
+    pen.restore();
+  };
   const paint = (pen, width) => {
-    const cell = (width - edge) / k;
+    const { named, room, after, texts } = axis(pen, classes, width - title - space);
+    edge = title + room + space;
+    cell = (width - edge - after) / k;
+    const middle = (n) => edge + (n + 0.5) * cell, centre = edge + (k * cell) / 2;
     pen.fillStyle = colour("muted");
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    pen.fillText("predicted class", edge + (width - edge) / 2, edge / 2);
-    pen.save();
-    pen.translate(edge / 2, edge + (width - edge) / 2);
-    pen.rotate(-Math.PI / 2);
-    pen.fillText("true class", 0, 0);
-    pen.restore();
+    pen.fillText("predicted class", centre, title / 2);
+    turned(pen, title / 2, centre, "true class");
+    if (!named) texts.forEach((text, b) => pen.fillText(text, middle(b), edge - space - 4));
+    pen.textAlign = "right";
+    texts.forEach((text, a) => pen.fillText(text, edge - space, middle(a)));
+    pen.textAlign = "left";
+    if (named) texts.forEach((text, b) => turned(pen, middle(b), edge - space, text));
+    pen.textAlign = "center";
+    pen.font = `${Math.min(12, Math.floor(cell / 2))}px system-ui, sans-serif`;
     pen.fillStyle = colour("chip");
-    pen.fillRect(edge, edge, width - edge, width - edge);
+    pen.fillRect(edge, edge, k * cell, k * cell);
     for (let a = 0; a < k; a++) {
       for (let b = 0; b < k; b++) {
         if (!confusion[a][b]) continue;
@@ -89,14 +117,14 @@ function matrix(parent, { confusion, classes }) {
         const gap = cell > 8 ? 1 : 0;
         pen.fillRect(edge + b * cell, edge + a * cell, cell - gap, cell - gap);
         pen.globalAlpha = 1;
-        if (cell < 26) continue;
+        if (cell < 18) continue;
         pen.fillStyle = colour(share(a, b) > 0.55 ? "on-accent" : "ink");
-        pen.fillText((100 * share(a, b)).toFixed(0), edge + (b + 0.5) * cell, edge + (a + 0.5) * cell);
+        pen.fillText((100 * share(a, b)).toFixed(0), middle(b), middle(a));
       }
     }
   };
-  const told = (x, y, width) => {
-    const cell = (width - edge) / k, a = Math.floor((y - edge) / cell), b = Math.floor((x - edge) / cell);
+  const told = (x, y) => {
+    const a = Math.floor((y - edge) / cell), b = Math.floor((x - edge) / cell);
     if (!(a >= 0 && b >= 0 && a < k && b < k)) return "";
     const how = a === b ? `${classes[a]}\nright` : `${classes[a]}\ntaken for ${classes[b]}`;
     return `${how}: ${confusion[a][b]} of ${totals[a]} (${percent(share(a, b))})`;
@@ -109,7 +137,7 @@ function bars(parent, { per_class: shares, confusion, classes }) {
   const order = shares.map((_, k) => k).filter((k) => shares[k] !== null).sort((a, b) => shares[b] - shares[a]);
   for (const k of order) {
     const total = confusion[k].reduce((sum, n) => sum + n, 0);
-    add(list, "span", {}, classes[k]);
+    add(add(list, "span"), "small", {}, String(k + 1)).after(` ${classes[k]}`);
     const track = add(list, "div", { class: "track" });
     add(track, "i", { style: `width: ${100 * shares[k]}%` });
     explained(track, () => `${classes[k]}\n${confusion[k][k]} of ${total} right`);

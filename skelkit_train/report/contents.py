@@ -11,11 +11,12 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from skelkit.errors import InputError, SkelkitError
+from skelkit.errors import SkelkitError
 from skelkit.store import Store
 from skelkit_train.checkpoint import Checkpoint, DataFacts
 from skelkit_train.config import PretrainConfig
 from skelkit_train.evaluate.results import Evaluation, Row, Trial
+from skelkit_train.metrics import read_metrics
 from skelkit_train.report.paper import Published, published
 
 __all__ = ["Confused", "Contents", "Evaluated", "Field", "gather"]
@@ -65,6 +66,8 @@ class Evaluated:
     settings: dict[str, Any]
     classes: list[str]
     subset_files: list[str]
+    fused_with: list[dict[str, Any]]
+    """Other runs, as `skelkit_train.evaluate.results.Evaluation` has them."""
     published: list[Published]
     rows: list[dict[str, Any]]
     """As `skelkit_train.evaluate.results.Row`, its trials without what is one value a sample, and with
@@ -88,16 +91,15 @@ class Contents:
     """Of the data trained on; empty where it is not known, as of published weights."""
     course: list[dict[str, float]]
     """By epoch: ``metrics.jsonl``."""
+    damaged: int
+    """Lines of it that were left out."""
     evaluations: list[Evaluated]
 
 
 def gather(run: Path, checkpoint: Checkpoint, store: Store | None = None) -> Contents:
     """Read a run. ``store``, where it is given, tells which dataset the evaluations on it were of; otherwise
-    the stores that they name are asked, where they are still there.
-
-    Raises
-    ------
-    InputError : a line of the metrics is damaged
+    the stores that they name are asked, where they are still there. Damaged lines of the metrics are left
+    out, and counted.
     """
     found = list(_evaluations(run))
     datasets = {store.content_hash: store.dataset} if store else {}
@@ -105,6 +107,7 @@ def gather(run: Path, checkpoint: Checkpoint, store: Store | None = None) -> Con
         if evaluation.content_hash not in datasets:
             datasets[evaluation.content_hash] = _dataset(evaluation)
     recipe = json.loads(checkpoint.data.recipe)
+    course, damaged = read_metrics(run / "metrics.jsonl")
     return Contents(
         run=str(run),
         epoch=checkpoint.epoch,
@@ -114,7 +117,8 @@ def gather(run: Path, checkpoint: Checkpoint, store: Store | None = None) -> Con
         steps=recipe["steps"],
         bodies=checkpoint.data.bodies,
         content_hash=checkpoint.data.content_hash,
-        course=_course(run / "metrics.jsonl"),
+        course=course,
+        damaged=damaged,
         evaluations=[
             _evaluated(evaluation, datasets[evaluation.content_hash], checkpoint.data) for evaluation in found
         ],
@@ -124,20 +128,6 @@ def gather(run: Path, checkpoint: Checkpoint, store: Store | None = None) -> Con
 def _settings(config: PretrainConfig) -> list[Field]:
     hints = get_type_hints(PretrainConfig, include_extras=True)
     return [Field(name, value, hints[name].__metadata__[0]) for name, value in asdict(config).items()]
-
-
-def _course(path: Path) -> list[dict[str, float]]:
-    """A line that is not ended yet is being written, and left out."""
-    if not path.exists():  # of a run that was made of published weights
-        return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), 1):
-        if line.endswith("\n"):
-            try:
-                rows.append(_parsed(line))
-            except ValueError as error:
-                raise InputError(str(path), f"no metrics of an epoch: {error}", number) from None
-    return rows
 
 
 def _parsed(text: str) -> dict[str, Any]:

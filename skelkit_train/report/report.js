@@ -12,10 +12,10 @@ function results(place) {
   for (const evaluation of report.evaluations) table(place, evaluation);
 }
 function table(place, evaluation) {
-  const block = add(place, "div", { class: "evaluation" }), { rows, published, dataset, protocol, settings } = evaluation;
+  const block = add(place, "div", { class: "evaluation" }), { rows, published, dataset, protocol, settings, fused_with: others } = evaluation;
   add(block, "h3", {}, `${titles[evaluation.task]}, ${dataset || "dataset not known"} ${protocol}`);
   const held = evaluation.validation ? `, ${evaluation.validation} for validation` : "";
-  add(block, "p", { class: "note" }, `${evaluation.train} training and ${evaluation.test} test samples${held}; checkpoint after ${counted(evaluation.epoch, "epoch")}${evaluation.epoch === report.epoch ? "" : `, while the run is at ${report.epoch}`}; `
+  add(block, "p", { class: "note" }, `${evaluation.train} training and ${evaluation.test} test samples${held}; checkpoint after ${counted(evaluation.epoch, "epoch")}${evaluation.epoch === report.epoch ? "" : `, while the run is at ${report.epoch}`}${others.map(({ run, epoch }) => `, fused with ${run} after ${counted(epoch, "epoch")}`).join("")}; `
     + Object.entries(settings).map(([name, value]) => `${name.replaceAll("_", " ")} ${written(value)}`).join(", "));
   const columns = [["top1", "top-1"], ["top5", "top-5"], ["mean_class", "mean over classes"], ["mean_average_precision", "mAP"], ["validation", "top-1 on validation"], ["best_on_test", "best epoch on test (no result)"]]
     .filter(([name]) => rows.some((row) => row[name] !== null));
@@ -95,9 +95,10 @@ function classifier(place, { trials }) {
 }
 
 function training(place) {
-  const course = report.course;
+  const { course, damaged } = report;
+  if (damaged) add(place, "p", { id: "damaged" }, `${counted(damaged, "damaged line")} of metrics.jsonl left out.`);
   if (!course.length) {
-    add(place, "p", {}, "This run has no metrics: its weights were not trained here.");
+    if (!damaged) add(place, "p", {}, "This run has no metrics: its weights were not trained here.");
     return;
   }
   const last = course.at(-1), seconds = course.reduce((sum, row) => sum + (row.seconds || 0), 0);

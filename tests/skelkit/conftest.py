@@ -1,15 +1,20 @@
-"""Real and golden data, which lie beside the checkout on developers' machines only, and tiny raw files."""
+"""Real and golden data, which lie beside the checkout on developers' machines only; tiny raw files, and how
+they are converted."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import naive
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from skelkit import blocks, conversion
+from skelkit.workers import Processes
 
 SHARED = Path(__file__).parents[3] / "shared"
 
@@ -87,6 +92,33 @@ def raw(tmp_path: Path) -> Path:
         name = f"S001C{number % 3 + 1:03}P{subject:03}R001A{action:03}.skeleton"
         (folder / name).write_bytes(raw_bytes(number, frames=2 + number % 3, bodies=1 + number % 2))
     return folder
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four files a block, so that 40 files are ten blocks."""
+    monkeypatch.setattr(conversion, "BLOCK_FILES", 4)
+
+
+@pytest.fixture
+def converted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are converted from here on."""
+    names: list[str] = []
+    convert_block = blocks.convert_block
+
+    def note(items: list[Any], job: Any) -> blocks.Block:
+        names.extend(item.file.name for item in items)
+        return convert_block(items, job)
+
+    def in_process(
+        processes: Processes[blocks.Block], queue: list[Any], *_: object
+    ) -> Iterator[list[blocks.Block]]:
+        yield from ([processes.work(block)] for block in queue)
+
+    monkeypatch.setattr(conversion, "convert_block", note)
+    monkeypatch.setattr(blocks, "convert_block", note)
+    monkeypatch.setattr(Processes, "results", in_process)
+    return names
 
 
 def pku_bytes(seed: int, frames: int, bodies: int = 1) -> bytes:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -99,3 +100,23 @@ def test_the_page_has_every_name_with_an_example() -> None:
     for name, text in named.items():
         (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         assert f"skelkit.{name}" in example
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: skelkit.convert("raw.zip", "a.h5", dataset="ntu61"),
+            "ntu61: no such dataset; expected ntu60,",
+        ),
+        (lambda: skelkit.convert("raw.zip", "a.h5", dataset="ntu60", recipe="isk"), "isk: no such recipe"),
+        (lambda: skelkit.read_file("a.skeleton", dataset="kinetics"), "kinetics: no such dataset"),
+        (
+            lambda: skelkit.export_store("a.h5", "a.npz", format="numpy"),
+            "numpy: no such format; expected npz,",
+        ),
+    ],
+)
+def test_a_name_that_does_not_exist_is_one_clear_line(call: Any, message: str) -> None:
+    with pytest.raises(skelkit.SkelkitError, match=message):
+        call()

@@ -14,6 +14,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from interrupts import interrupted
 
 from skelkit import __version__, cli
 from skelkit.augment import AUGMENTATIONS
@@ -308,3 +309,100 @@ def test_as_a_module_and_into_a_closed_pipe(store: Path) -> None:
         [sys.executable, "-m", "skelkit", "show", str(store)], capture_output=True, timeout=60
     )
     assert done.returncode == 0
+
+
+QUICK = ("show", "doctor")
+"""Commands that have no --quiet, as they say nothing beside their result."""
+
+
+def test_quiet_and_verbose_are_the_same_everywhere() -> None:
+    for path in commands():
+        text = skelkit(*path, "--help").stdout
+        told = ["-q, --quiet" in text, "-v, --verbose" in text]
+        assert told == [path[0] not in QUICK] * 2, path
+    result = skelkit("verify", "x.h5", "-q", "-v")
+    assert result.exit_code == 2
+    assert "--quiet and --verbose: give one of them" in result.stderr
+
+
+def test_quiet_is_results_only_and_verbose_more(raw: Path, tmp_path: Path) -> None:
+    for number in range(41, 48):
+        (raw / f"S001C001P001R001A0{number}.skeleton").write_bytes(b"1\nx\n")
+    out = tmp_path / "s.h5"
+    sure = ["convert", raw, "--dataset", "ntu60", "--workers", 1, "--overwrite", "-o", out]
+    quiet = skelkit(*sure, "--quiet")
+    assert quiet.stderr == ""
+    assert quiet.stdout.startswith(f"{out}: 40 sequences")
+    assert " note " not in quiet.stdout
+    assert "quarantined  7, the first" in quiet.stdout
+
+    verbose = skelkit(*sure, "--verbose")
+    for said in (f"source {raw}", "recipe isc: drop_zero_bodies, first_slots(bodies=4)", "workers 1"):
+        assert said in verbose.stderr
+    assert re.search(r"converting into .*s\.h5: \d+\.\d s\n", verbose.stderr)
+    assert len(re.findall(r"^  quarantined ", verbose.stdout, re.MULTILINE)) == 7
+
+    assert skelkit("verify", out, "-q").stderr == ""
+    assert re.search(r"checking .*s\.h5: \d+\.\d s\nin all: ", skelkit("verify", out, "-v").stderr)
+    assert skelkit("synth", tmp_path / "raw2", "--classes", 1, "--subjects", 1, "-q").stderr == ""
+    assert only_json(skelkit("diff", out, out, "-v", "--json"))["same"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("skelkit con", {"convert"}),
+        ("skelkit convert --reci", {"--recipe"}),
+        ("skelkit convert --recipe c", {"ctrgcn"}),
+        ("skelkit show s.h5 --sample S001C001P001R001A00", {"S001C001P001R001A001", "S001C001P001R001A004"}),
+        ("skelkit augment preview s.h5 --sample S001C001P001R001A001", {"S001C001P001R001A001"}),
+        ("skelkit export s.h5 --protocol xs", {"xsub"}),
+        ("skelkit show absent.h5 --sample S", set()),
+        ("skelkit show --sample S", set()),
+    ],
+)
+def test_completion(words: str, offered: set[str], store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the script does that click gives to bash."""
+    monkeypatch.chdir(store.parent)
+    asked = {
+        "_SKELKIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    result = CliRunner().invoke(cli.main, [], prog_name="skelkit", env=asked)
+    found = {line.removeprefix("plain,") for line in result.stdout.split()}
+    assert (offered <= found) if offered else not found
+    assert all(name.startswith(words.split()[-1]) for name in found)
+    assert result.stderr == ""
+
+
+def test_no_colours_into_a_pipe(store: Path, tmp_path: Path) -> None:
+    name = "S001C001P001R001A001"
+    preview = ["augment", "preview", store, "--sample", name, "--augment", "shear", "-o", tmp_path / "p.html"]
+    for words in (["doctor"], ["verify", store, "-v"], ["diff", store, store], preview):
+        command = [sys.executable, "-m", "skelkit", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, cwd=tmp_path)
+        assert b"\x1b" not in done.stdout + done.stderr, words
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("skelkit.conversion:convert_block", "convert raw --dataset ntu60 --workers 1 -o a.h5"),
+        ("skelkit.inputs:list_files", "convert raw --dataset ntu60 --workers 1 -o a.h5"),
+        ("skelkit.merging:write_store", "merge s.h5 -o a.h5"),
+        ("skelkit.store.verify:content_digest", "verify s.h5"),
+        ("skelkit.store.verify:content_digest", "diff s.h5 s.h5"),
+        ("skelkit.interchange.npz:write_rows", "export s.h5 --to npz -o a.npz"),
+        ("skelkit.preview:set_stage", "augment preview s.h5 --sample S001C001P001R001A001 -o a.html"),
+    ],
+)
+def test_ctrl_c_is_one_line(where: str, words: str, store: Path) -> None:
+    done = interrupted("skelkit", words.split(), where, store.parent)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert re.search(r"^Error: interrupted", done.stderr.replace("\r", "\n"), re.MULTILINE)
+    assert done.stderr.count("Error") == 1
+    assert "Traceback" not in done.stderr
+    left = {path.name for path in store.parent.glob("a.*")}
+    assert left <= {"a.h5.part"}  # what a conversion goes on with

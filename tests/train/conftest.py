@@ -6,12 +6,15 @@ import ast
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from published_models import state_dict
+from runs import setting
 from torch import Tensor
 
 from skelkit.datasets import Protocol
@@ -20,6 +23,8 @@ from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
 from skelkit.store import Header, Store, write_store
 from skelkit_train.config import PretrainConfig, resolve
+from skelkit_train.evaluate.linear import LinearConfig
+from skelkit_train.evaluate.tasks import evaluate_linear, evaluate_retrieval
 from skelkit_train.pretrain import pretrain
 
 Weights = Callable[[Iterable[str]], dict[str, Tensor]]
@@ -94,14 +99,15 @@ def _make_store(
 
 @pytest.fixture
 def rewritten(tmp_path: Path) -> MakeStore:
-    """Writes a store's sequences again under a header with some fields changed."""
+    """Writes a store's sequences again, ``mark`` at the end of their names, some of the header changed."""
 
-    def write(path: Path, **fields: object) -> Path:
+    def write(path: Path, mark: str = "", **fields: object) -> Path:
         out = tmp_path / "rewritten.h5"
         protocols = {"xsub": Protocol("subject", frozenset([1, 2, 3]))}
         with Store(path) as store:
             header = Header(store.dataset, store.layout, store.recipe, store.classes, protocols)
-            write_store(out, store, replace(header, **fields))  # type: ignore[arg-type]
+            sequences = [replace(sequence, name=sequence.name + mark) for sequence in store]
+            write_store(out, sequences, replace(header, **fields))  # type: ignore[arg-type]
         return out
 
     return write
@@ -137,6 +143,46 @@ def run(tmp_path_factory: pytest.TempPathFactory, ntu: Path) -> Path:
 def own_run(run: Path, tmp_path: Path) -> Path:
     """A copy of `run` to write into."""
     return Path(shutil.copytree(run, tmp_path / "isc"))
+
+
+@pytest.fixture
+def evaluated(own_run: Path, ntu: Path) -> Path:
+    """`own_run` with a linear evaluation of two seeds, and one of retrieval."""
+    where = setting(own_run, ntu)
+    evaluate_linear(where, LinearConfig(epochs=3), representation="seq", seeds=2)
+    evaluate_retrieval(where)
+    return own_run
+
+
+@pytest.fixture
+def published_state(formula_weights: Weights) -> Callable[..., dict[str, Tensor]]:
+    """Makes a state dict of the published code in small sizes, without ``module.``."""
+    return partial(state_dict, formula_weights)
+
+
+@pytest.fixture
+def published(published_state: Callable[..., dict[str, Tensor]], tmp_path: Path) -> Callable[..., Path]:
+    """Writes a checkpoint as the published code does, of a state dict that can be changed before."""
+
+    def write(
+        representations: str = "seq+graph",
+        *,
+        change: Callable[[dict[str, Tensor]], object] | None = None,
+        **options: object,
+    ) -> Path:
+        state = published_state(representations, **options)
+        if change:
+            change(state)
+        content = {
+            "epoch": 451,
+            "state_dict": {f"module.{name}": value for name, value in state.items()},
+            "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 1e-3}]},
+        }
+        path = tmp_path / "checkpoint_0450.pth.tar"
+        torch.save(content, path)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

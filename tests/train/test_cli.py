@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from interrupts import interrupted
 
 from skelkit_train.checkpoint import load_latest
 from skelkit_train.cli import PRESET_NAMES, REPRESENTATION_NAMES, main
@@ -114,7 +115,7 @@ def test_flag_wins_over_file_over_preset_over_default(tmp_path):
     assert (config.epochs, config.momentum, config.representations) == (7, 0.25, "seq+image")
     assert (config.batch_size, config.protocol) == (6, "xview")
     assert (config.queue, config.optimizer) == (PRESETS["small"]["queue"], "adamw")
-    assert (config.temperature, config.seed) == (0.07, 0)
+    assert (config.weight_decay, config.seed) == (1e-4, 0)
 
 
 def test_flag_wins_over_set():
@@ -264,3 +265,60 @@ def test_without_torch_it_says_what_to_install(ntu, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr == 'Error: torch is not installed; pip install "skelkit[train]"\n'
+
+
+# How much is said
+
+
+def test_quiet_and_verbose_are_the_same_everywhere():
+    for words in COMMANDS:
+        text = invoke(*words, "--help").stdout
+        assert "-q, --quiet" in text, words
+        assert "-v, --verbose" in text, words
+
+
+def test_quiet_is_the_result_only_and_verbose_more(ntu, settings, tmp_path):
+    run = tmp_path / "run"
+    given = ["pretrain", ntu, "--config", settings, "--device", "cpu", "-o"]
+    quiet = invoke(*given, run, "--quiet")
+    assert quiet.stderr == ""
+    assert quiet.stdout.startswith(f"{run}: 2 epochs, loss ")
+    (tmp_path / "run" / "checkpoint-000002.pt").write_bytes(b"")
+    embed = ["embed", run, ntu, "--device", "cpu", "-o", tmp_path / "f.npz"]
+    assert invoke(*embed, "-q").stderr == ""
+
+    verbose = invoke(*given, tmp_path / "other", "--verbose")
+    for said in ("loading torch: ", "on cpu, ", "  queue = 32\n", "training ", "in all: "):
+        assert said in verbose.stderr
+    task = ["eval", "retrieval", tmp_path / "other", ntu, "--protocol", "xsub", "--device", "cpu", "-v"]
+    evaluated = invoke(*task, "--json")
+    assert "xsub: 24 train, 8 test\n" in evaluated.stderr
+    assert json.loads(evaluated.stdout)["task"] == "retrieval"
+
+
+def test_completion_offers_the_protocols_of_the_store(ntu):
+    for words in (f"pretrain {ntu} --protocol x", f"eval linear runs/isc {ntu} --protocol x"):
+        asked = {"COMP_WORDS": f"skelkit-train {words}", "COMP_CWORD": str(words.count(" ") + 1)}
+        result = CliRunner().invoke(
+            main, [], prog_name="skelkit-train", env={"_SKELKIT_TRAIN_COMPLETE": "bash_complete", **asked}
+        )
+        assert result.stdout == "plain,xsub\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "words", "said"),
+    [
+        ("skelkit_train.pretrain:named_values", "pretrain STORE --config TOML -o new", "--resume goes on"),
+        ("skelkit_train.evaluate.features:centre_views", "embed RUN STORE -o f.npz", "interrupted"),
+        ("skelkit_train.evaluate.tasks:linear", "eval linear RUN STORE --protocol xsub", "interrupted"),
+        ("skelkit_train.report:explore", "report RUN STORE -o r.html", "interrupted"),
+    ],
+)
+def test_ctrl_c_is_one_line(where, words, said, own_run, ntu, settings, tmp_path):
+    names = {"STORE": ntu, "RUN": own_run, "TOML": settings}
+    given = [str(names.get(word, word)) for word in words.split()]
+    result = interrupted("skelkit_train", [*given, "--device", "cpu", "-q"], where, tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.endswith(f"{said}\n")
+    assert result.stderr.count("\n") == 1

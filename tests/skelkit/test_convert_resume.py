@@ -1,0 +1,292 @@
+"""convert: an interrupted conversion goes on where it was, whatever became of its journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+from conversions import GOOD, interrupt, run
+
+from skelkit import conversion
+from skelkit.datasets import DATASETS
+from skelkit.errors import SkelkitError
+from skelkit.inputs import gather
+from skelkit.journal import Journal
+from skelkit.sequence import SkeletonSequence
+from skelkit.store import verify
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 5, 9])
+@pytest.mark.usefixtures("small_blocks")
+def test_an_interrupted_conversion_goes_on(
+    raw: Path, tmp_path: Path, blocks: int, converted: list[str]
+) -> None:
+    (raw / "S001C001P001R001A000.skeleton").write_bytes(b"0\n")
+    (raw / "S001C001P001R001A061.skeleton").write_bytes(b"0\n")
+    whole = run(raw, tmp_path / "whole.h5")
+    out = tmp_path / "a.h5"
+    interrupt(raw, out, blocks)
+    converted.clear()
+    report = run(raw, out)
+    assert len(converted) == 42 - 4 * blocks
+    assert (report.content_hash, report.kept, report.found) == (whole.content_hash, 40, 42)
+    assert (report.excluded, report.quarantined) == (whole.excluded, whole.quarantined)
+    assert out.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    assert not (tmp_path / "a.h5.part").exists()
+
+
+def damage_nothing(_: Path) -> None:
+    pass
+
+
+def cut_line(part: Path) -> None:
+    data = (part / "journal").read_bytes()
+    (part / "journal").write_bytes(data[:-20])
+
+
+def junk_line(part: Path) -> None:
+    with (part / "journal").open("ab") as file:
+        file.write(b'\xff{"entries": [\n[]\n')
+
+
+def rows_of(part: Path) -> Path:
+    """A file that a process left its rows in."""
+    return min(part.glob("rows.*"))
+
+
+def cut_rows(part: Path) -> None:
+    data = rows_of(part).read_bytes()
+    rows_of(part).write_bytes(data[:-7])
+
+
+def no_rows(part: Path) -> None:
+    rows_of(part).unlink()
+
+
+def zeroed_rows(part: Path) -> None:
+    data = rows_of(part).read_bytes()
+    rows_of(part).write_bytes(data[:99] + b"\0" * (len(data) - 99))
+
+
+def wild_rows(part: Path) -> None:
+    data = rows_of(part).read_bytes()
+    rows_of(part).write_bytes(data[:99] + b"\xff" * (len(data) - 99))
+
+
+def extra_rows(part: Path) -> None:
+    with rows_of(part).open("ab") as file:
+        file.write(b"rows of a block that the journal does not know")
+
+
+def junk_first_line(part: Path) -> None:
+    data = (part / "journal").read_bytes()
+    (part / "journal").write_bytes(b"x" + data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [
+        (damage_nothing, 20),
+        (cut_line, 24),
+        (junk_line, 20),
+        (cut_rows, 24),
+        (no_rows, 40),
+        (zeroed_rows, 40),
+        (wild_rows, 40),
+        (extra_rows, 20),
+        (junk_first_line, 40),
+    ],
+)
+@pytest.mark.usefixtures("small_blocks")
+def test_a_damaged_journal_costs_no_more_than_its_end(
+    raw: Path, tmp_path: Path, damage: Any, again: int, converted: list[str]
+) -> None:
+    whole = run(raw, tmp_path / "whole.h5").content_hash
+    out = tmp_path / "a.h5"
+    interrupt(raw, out, 5)
+    damage(tmp_path / "a.h5.part")
+    converted.clear()
+    assert run(raw, out).content_hash == whole
+    assert len(converted) == again
+    assert verify(out) == []
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_damaged_journal_is_whole_again_after(raw: Path, tmp_path: Path, converted: list[str]) -> None:
+    out = tmp_path / "a.h5"
+    interrupt(raw, out, 5)
+    junk_line(tmp_path / "a.h5.part")
+    interrupt(raw, out, 8)
+    converted.clear()
+    assert run(raw, out).kept == 40
+    assert len(converted) == 8
+
+
+@pytest.mark.usefixtures("small_blocks", "converted")
+def test_a_journal_changed_by_one_digit_is_not_believed(raw: Path, tmp_path: Path) -> None:
+    whole = run(raw, tmp_path / "whole.h5")
+    interrupt(raw, tmp_path / "a.h5", 5)
+    log = tmp_path / "a.h5.part" / "journal"
+    log.write_bytes(log.read_bytes().replace(b'"label": 0', b'"label": 7', 1))
+    assert run(raw, tmp_path / "a.h5").content_hash == whole.content_hash
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_rows_that_change_while_the_store_is_written(raw: Path, tmp_path: Path) -> None:
+    interrupt(raw, tmp_path / "a.h5", 5)
+    sequences = Journal.sequences
+
+    def spoil(journal: Journal) -> Iterator[SkeletonSequence]:
+        wild_rows(tmp_path / "a.h5.part")
+        return sequences(journal)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "sequences", spoil)
+        with pytest.raises(SkelkitError, match="rows are damaged; convert again with --fresh"):
+            run(raw, tmp_path / "a.h5")
+    assert not (tmp_path / "a.h5").exists()
+    assert run(raw, tmp_path / "a.h5", fresh=True).kept == 40
+
+
+@pytest.mark.parametrize("change", ["files", "recipe", "dataset", "fresh"])
+@pytest.mark.usefixtures("small_blocks")
+def test_what_another_conversion_has_done_is_forgotten_only_when_asked(
+    raw: Path, tmp_path: Path, tiny: bytes, change: str, converted: list[str]
+) -> None:
+    out = tmp_path / "a.h5"
+    interrupt(raw, out, 5)
+    options: dict[str, Any] = {}
+    match change:
+        case "files":
+            data = (raw / GOOD).read_bytes()
+            (raw / GOOD).write_bytes(data.replace(b".1", b".2"))
+            (raw / "S001C001P001R001A060.skeleton").write_bytes(tiny)
+        case "recipe":
+            options["recipe"] = "raw"
+        case "dataset":
+            options["dataset"] = "ntu120"
+    converted.clear()
+    if change != "fresh":
+        said = rf"a\.h5\.part: an interrupted conversion with other {change}.*; --fresh forgets it"
+        with pytest.raises(SkelkitError, match=said):
+            run(raw, out, **options)
+    assert not converted
+    report = run(raw, out, fresh=True, **options)
+    assert len(converted) == len(list(raw.iterdir()))
+    assert report.content_hash == run(raw, tmp_path / "b.h5", **options).content_hash
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_what_another_conversion_left_behind_does_not_allow_to_replace_a_store(
+    raw: Path, tmp_path: Path, tiny: bytes
+) -> None:
+    out = tmp_path / "a.h5"
+    kept = run(raw, out).content_hash
+    interrupt(raw, out, 3, overwrite=True)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "S001C001P001R009A009.skeleton").write_bytes(tiny)
+    with pytest.raises(SkelkitError, match="exists already; --overwrite replaces it"):
+        run(other, out)
+    assert verify(out) == []
+    assert run(raw, out).content_hash == kept, "the same files go on where they were"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.usefixtures("small_blocks")
+def test_one_conversion_at_a_time(raw: Path, tmp_path: Path, fresh: bool) -> None:
+    out = tmp_path / "a.h5"
+    interrupt(raw, out, 5)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a.h5.part").iterdir()}
+    job = conversion.Job("ntu60", "isc")
+    inputs = gather([raw], DATASETS["ntu60"])
+    with Journal(out, job, inputs, fresh=False):
+        with pytest.raises(SkelkitError, match="another conversion is writing this store"):
+            run(raw, out, fresh=fresh)
+        assert {path.name: path.read_bytes() for path in (tmp_path / "a.h5.part").iterdir()} == before
+    assert run(raw, out, fresh=fresh).kept == 40
+
+
+def many_files(path: Path) -> None:
+    """800 of them, enough to be stopped midway."""
+    joints = np.random.default_rng(0).normal(0, 1, (30, 25, 3)).round(6).tolist()
+    data = naive.skeleton_text([[(1, pose)] for pose in joints])
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(800):
+            archive.writestr(f"S001C{number % 3 + 1:03}P001R{number // 3 + 1:03}A001.skeleton", data)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_is_one_line(tmp_path: Path, workers: int) -> None:
+    many_files(tmp_path / "raw.zip")
+    out = tmp_path / "a.h5"
+    command = [sys.executable, "-m", "skelkit", "convert", str(tmp_path / "raw.zip"), "--dataset", "ntu60"]
+    command += ["-o", str(out), "--workers", str(workers)]
+    # A terminal sends it to the whole group, workers included.
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    log = tmp_path / "a.h5.part" / "journal"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.read_bytes().count(b"\n") > 2) and time.monotonic() < deadline:
+        assert process.poll() is None, "finished before it could be interrupted"
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert re.search(r"\nError: interrupted, \d+ of 800 files done; the same command goes on", errors)
+    assert not out.exists()
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_midway_and_started_again(tmp_path: Path, workers: int) -> None:
+    many_files(tmp_path / "raw.zip")
+    out = tmp_path / "a.h5"
+    command = [sys.executable, "-m", "skelkit", "convert", str(tmp_path / "raw.zip"), "--dataset", "ntu60"]
+    command += ["-o", str(out), "--json", "--workers"]
+    log = tmp_path / "a.h5.part" / "journal"
+    deadline = time.monotonic() + 120
+    for many in (2, 5, 9):
+        # Its own group, to see that no worker outlives the kill.
+        process = subprocess.Popen(
+            [*command, str(workers)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while not (log.exists() and log.read_bytes().count(b"\n") > many) and time.monotonic() < deadline:
+            assert process.poll() is None, "finished before it could be killed"
+            time.sleep(0.001)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        while _lives(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not _lives(process.pid)
+        assert not out.exists()
+    lines = log.read_bytes().count(b"\n")
+    done = subprocess.run([*command, "1"], capture_output=True, text=True, timeout=60, check=True)
+    report = json.loads(done.stdout)
+    assert lines > 9
+    assert f"{32 * (lines - 1)}/800" in done.stderr, "took up where it was"
+    assert verify(out) == []
+    assert report["content_hash"] == run(tmp_path / "raw.zip", tmp_path / "b.h5").content_hash
+    assert sorted(path.name for path in tmp_path.glob("a.*")) == ["a.h5", "a.report.json"]
