@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +57,9 @@ class Spool:
     """A file of rows that one process alone appends to."""
 
     def __init__(self, folder: Path) -> None:
-        self.descriptor, path = mkstemp(prefix="rows.", dir=folder)
-        self.name = Path(path).name
+        self.name = f"rows.{uuid4().hex}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        self.descriptor = os.open(folder / self.name, flags, 0o666)
 
     def append(self, data: bytes) -> Place:
         """Write; where the data begins.

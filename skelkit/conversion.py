@@ -110,11 +110,13 @@ def convert(
 
     Raises
     ------
-    SkelkitError : no such dataset or recipe, no input, nothing to keep, ``out`` exists or cannot be written,
-        another conversion to it was interrupted, Ctrl-C
+    SkelkitError : no such dataset or recipe, no worker, no input, nothing to keep, ``out`` exists or cannot
+        be written, another conversion to it was interrupted, Ctrl-C
     InputError : a bad file or archive with ``stop_on_bad``, or no other source
     """
     began = time.perf_counter()
+    if workers is not None and workers < 1:
+        raise SkelkitError(f"workers is {workers}, expected 1 or more")
     out, sources, labels, splits = Path(out), paths(sources), paths(labels), paths(splits)
     check_store_path(out)
     description = look_up(DATASETS, dataset, "dataset")
@@ -122,10 +124,10 @@ def convert(
     if scheduler is not None:  # the workers there have working directories of their own
         sources, labels, splits = ([path.absolute() for path in some] for some in (sources, labels, splits))
     job = Job(dataset, recipe, clips)
-    # Workers that are asked for get ready while the files are listed.
-    early = min(workers, cores()) if workers and scheduler is None else 1
     work = partial(convert_to_disk, job=job, folder=Journal.folder_of(out))
-    with closing(Processes(work, partial(prepare, dataset), early if early > 1 else 0)) as processes:
+    with closing(Processes(work, partial(prepare, dataset))) as processes:
+        if workers is not None and workers > 1 and scheduler is None:
+            processes.start(min(workers, cores()))  # they get ready while the files are listed
         inputs = gather(sources, description, labels, splits)
         if clips.unlisted == "exclude":
             inputs = inputs.listed()
@@ -167,8 +169,8 @@ def convert(
                 content_hash=content_hash,
                 shard=shard and f"{shard[0]}/{shard[1]}",
             )
-    write_report(report, out)
-    journal.remove()
+            write_report(report, out)
+            journal.remove()
     return report
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +50,8 @@ class Journal:
             self.close()
             raise SkelkitError(f"{out}: cannot write there: {error.strerror}") from None
         self._lock()
-        self._take_up(fresh)
+        with self._writing():
+            self._take_up(fresh)
 
     @staticmethod
     def folder_of(out: Path) -> Path:
@@ -103,18 +104,23 @@ class Journal:
 
     def append(self, block: Block) -> Iterator[SkeletonSequence]:
         """Note what became of the next files; their sequences, read back as they are asked for."""
-        try:
+        with self._writing():
             if block.place is None:
                 block.spool(self._spool)
             record = block.record()
             self._write_line(record)
+        self._count(record)
+        return self._good(record)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             self.close()
             raise SkelkitError(
                 f"{self.folder}: cannot write: {error.strerror}; the same command takes up from here"
             ) from None
-        self._count(record)
-        return self._good(record)
 
     @cached_property
     def _spool(self) -> Spool:
@@ -168,7 +174,7 @@ class Journal:
     def _opened(self, name: str) -> IO[bytes]:
         """A file of rows, opened once."""
         if name not in self.files:
-            self.files[name] = self.stack.enter_context((self.folder / Path(name).name).open("rb", 0))
+            self.files[name] = self.stack.enter_context((self.folder / Path(name).name).open("rb"))
         return self.files[name]
 
     def __enter__(self) -> Self:

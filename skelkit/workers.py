@@ -77,18 +77,20 @@ class _Worker(Generic[Result]):
 class Processes(Generic[Result]):
     """Worker processes; closing it ends them, whatever they do."""
 
-    def __init__(self, work: Work[Result], prepare: Callable[[], object], early: int = 0) -> None:
+    def __init__(self, work: Work[Result], prepare: Callable[[], object]) -> None:
         """
         Parameters
         ----------
         work : on one block, picklable
         prepare : what a worker does first, while there may be no block yet, picklable
-        early : workers to start at once
         """
         self.work = work
         self.prepare = prepare
         self.team: list[_Worker[Result]] = []
-        for _ in range(early):
+
+    def start(self, count: int) -> None:
+        """Start so many at once, instead of when there is work for them."""
+        for _ in range(count):
             self._start()
 
     def results(

@@ -150,6 +150,8 @@ class ContrastiveModel(nn.Module):
             raise ValueError(f"momentum is {momentum}; expected 0 to 1")
         if not temperature > 0:
             raise ValueError(f"temperature is {temperature}; expected more than 0")
+        if queue_size < 0:
+            raise ValueError(f"queue_size is {queue_size}; expected 0 or more")
         self.temperature = temperature
         self.momentum = momentum
         self.query = nn.ModuleDict({name: _with_head(encoder, dim) for name, encoder in encoders.items()})

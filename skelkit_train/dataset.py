@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, TypeAlias, get_args
 
 import numba
@@ -40,6 +41,9 @@ class SkeletonDataset(Dataset[Item]):
 
     A view depends on seed, epoch, sequence and its number alone: it is the same to the bit in whatever
     worker, order, batch or part. Every process opens the store by itself when it first needs it.
+
+    Where nobody has chosen a threading layer for numba, the first dataset chooses ``forksafe`` for the whole
+    process, as DataLoader forks its workers on Linux.
 
     Parameters
     ----------
@@ -127,12 +131,13 @@ class SkeletonDataset(Dataset[Item]):
         chosen = np.asarray(indices, dtype=np.int64)
         places = self.places[chosen]
         sequences, epoch = self._opened(), self.epoch
-        made = [
-            sequences.views(
-                places, self.transform, seed=self.seed, epoch=epoch, view=view, stream=self.stream
-            )
-            for view in range(self.views)
-        ]
+        with _lock(os.getpid()):
+            made = [
+                sequences.views(
+                    places, self.transform, seed=self.seed, epoch=epoch, view=view, stream=self.stream
+                )
+                for view in range(self.views)
+            ]
         items = made[0] if self.views == 1 else zip(*made, strict=True)
         return list(zip(items, self.labels[chosen].tolist(), chosen.tolist(), strict=True))
 
@@ -200,6 +205,12 @@ def _places(store: Store, protocol: str | None, part: Part) -> NDArray[np.int64]
     if part == "all":
         return np.sort(np.concatenate([store.part(protocol, train=train) for train in (True, False)]))
     return store.part(protocol, train=part == "train")
+
+
+@cache
+def _lock(_process: int) -> Lock:
+    """One thread of a process at a time makes views: the layer that survives a fork dies of two."""
+    return Lock()
 
 
 @cache

@@ -99,6 +99,11 @@ def _pretrain(
             f"batch_size is {config.batch_size}, of {len(places)} training samples; "
             f"expected a multiple of the {ranks.size} processes that share it"
         )
+    if config.queue == 0 and min(config.batch_size, len(places)) < 2:
+        raise SkelkitError(
+            f"batch_size is {config.batch_size}, of {len(places)} training samples; expected 2 or more of "
+            "each, as with queue 0 the negatives are the batch's other sequences"
+        )
     training = _Training(config, facts, ranks)
     before = ranks.from_first(lambda: _open_run(run, config, facts, resume))
     if before is not None:

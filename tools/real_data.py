@@ -5,13 +5,15 @@
 NUCLA.npz and WMFT.npz are plain npz files (see data/README.md) of Northwestern-UCLA (Wang et al. 2014; 20
 joints, cameras 1 and 2 train) and of Wolf Motor Function Test recordings (25 joints, subjects 1 to 16 train).
 The encoders are those of ``--preset small``, trained with its settings and with the paper's, for as many
-epochs. Each figure goes into docs/results.json as soon as it is measured, and is not measured again; an
-interrupted training goes on. ``--only`` takes the experiments whose names contain all the texts.
+epochs. Each figure goes into docs/results.json as soon as it is measured, and is not measured again while
+its configuration stays; an interrupted training goes on. ``--only`` takes the experiments whose names contain
+all the texts.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from skelkit.files import replacing
+from skelkit_train.config import PRESETS, PretrainConfig, resolve
 
 os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"  # here and in all workers
 
@@ -93,11 +96,25 @@ def experiments(seeds: int) -> Iterator[Experiment]:
             yield Experiment(dataset, settings, representation, augmentation, seed)
 
 
+def configuration(experiment: Experiment) -> PretrainConfig:
+    return resolve(
+        PRESETS["small"],
+        SETTINGS[experiment.settings],
+        AUGMENTATIONS.get(experiment.augmentation, {}),
+        {"representations": experiment.representations, "protocol": DATASETS[experiment.dataset][1]},
+        {"seed": experiment.seed},
+    )
+
+
+def digest(experiment: Experiment) -> str:
+    """Of its configuration: figures of another one are measured again."""
+    return hashlib.sha256(configuration(experiment).to_toml().encode()).hexdigest()[:8]
+
+
 def measure(experiment: Experiment, store: Path, out: Path) -> list[dict[str, Any]]:
     """Pretrain and evaluate; one dictionary a figure."""
     import torch
 
-    from skelkit_train.config import PRESETS, resolve
     from skelkit_train.evaluate.finetune import FinetuneConfig
     from skelkit_train.evaluate.linear import LinearConfig
     from skelkit_train.evaluate.setting import open_setting
@@ -111,14 +128,15 @@ def measure(experiment: Experiment, store: Path, out: Path) -> list[dict[str, An
 
     torch.set_num_threads(1)
     device, protocol = torch.device("cpu"), DATASETS[experiment.dataset][1]
-    config = resolve(
-        PRESETS["small"],
-        SETTINGS[experiment.settings],
-        AUGMENTATIONS.get(experiment.augmentation, {}),
-        {"representations": experiment.representations, "protocol": protocol, "seed": experiment.seed},
+    run = out / f"{experiment.name.replace(', ', '_').replace(' ', '-')}_{digest(experiment)}"
+    pretrain(
+        store,
+        run,
+        configuration(experiment),
+        device=device,
+        resume=(run / "config.toml").exists(),
+        progress=False,
     )
-    run = out / experiment.name.replace(", ", "_").replace(" ", "-")
-    pretrain(store, run, config, device=device, resume=(run / "config.toml").exists(), progress=False)
 
     setting = open_setting(run, store, protocol, device=device)
     whole = experiment.augmentation == "all"
@@ -222,11 +240,14 @@ def main(given: argparse.Namespace) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     file = DOCS / "results.json"
     results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    configs = {each: digest(each) for each in experiments(given.seeds)}
     todo = [
         each
-        for each in experiments(given.seeds)
-        if each.name not in results and all(text in each.name for text in given.only)
+        for each, config in configs.items()
+        if all(text in each.name for text in given.only)
+        and not any(row["config"] == config for row in results.get(each.name, ()))
     ]
+    failed: list[str] = []
     stores = {
         name: imported(name, path, given.out)
         for name, path in zip(DATASETS, (given.nucla, given.wmft), strict=True)
@@ -235,10 +256,17 @@ def main(given: argparse.Namespace) -> None:
         waiting = {pool.submit(measure, each, stores[each.dataset], given.out): each for each in todo}
         for number, future in enumerate(as_completed(waiting), 1):
             each = waiting[future]
-            results[each.name] = [{**asdict(each), **figure} for figure in future.result()]
+            try:
+                figures = future.result()
+            except Exception as error:  # the others go on
+                failed.append(each.name)
+                print(f"{number} of {len(todo)}: {each.name}: {error}", file=sys.stderr, flush=True)
+                continue
+            results[each.name] = [{**asdict(each), "config": configs[each], **row} for row in figures]
             write(results, file)
-            scores = ", ".join(f"{row['task']} {row['top1']:.1%}" for row in results[each.name][:1])
-            print(f"{number} of {len(todo)}: {each.name}: {scores}", file=sys.stderr, flush=True)
+            print(f"{number} of {len(todo)}: {each.name}", file=sys.stderr, flush=True)
+    if failed:
+        sys.exit(f"failed: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":

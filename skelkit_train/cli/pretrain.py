@@ -80,6 +80,8 @@ def pretrain(
         from skelkit_train.distributed import is_first
         from skelkit_train.pretrain import pretrain as train
 
+    if not is_first():  # one voice among the ranks
+        voice = Voice(quiet=True)
     where = picked_device(device, voice)
     for name, value in asdict(resolved).items():
         voice.say(f"  {name} = {value}")

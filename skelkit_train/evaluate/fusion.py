@@ -63,4 +63,4 @@ def run_mark(run: Path) -> str:
     """Of another run in the name of a file: ``with-graph-3f9a0c``, where the digits tell folders of one name
     apart."""
     folder = run.resolve()
-    return f"with-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
+    return f"with-{folder.name[:24]}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"

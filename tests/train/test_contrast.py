@@ -242,7 +242,7 @@ def test_encoder_is_the_query_encoder_without_head():
     [
         ({"momentum": 1.5}, "momentum is 1.5"),
         ({"temperature": 0}, "temperature is 0"),
-        ({"queue_size": -1}, "at least 1"),
+        ({"queue_size": -1}, "queue_size is -1; expected 0 or more"),
     ],
 )
 def test_model_refuses_wrong_options(options, message):

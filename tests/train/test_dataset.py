@@ -144,6 +144,17 @@ def test_forked_workers_make_the_same_bits_after_views_were_made(ntu):
     assert done.stdout == "True\n", done.stderr
 
 
+def test_threads_make_the_same_bits(ntu):
+    code = f"""{FORKING}
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(3) as pool:
+    made = list(pool.map(dataset.__getitems__, [list(range(16))] * 12))
+print(all(torch.equal(a[0], b[0]) for items in made for a, b in zip(items, made[0])))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(ntu)], capture_output=True, text=True)
+    assert done.stdout == "True\nTrue\n", done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="forks are what DataLoader does on Linux")
 def test_forked_workers_that_numba_would_kill_say_so(ntu):
     numba_on_openmp = f"import numba\nnumba.config.THREADING_LAYER = 'omp'\n{FORKING}"
