@@ -351,7 +351,7 @@ def _open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool)
             before = load_latest(run)
             _check_same(run, before, config, facts)
     else:
-        refuse_existing(run, "--resume goes on with it, or give another folder")
+        refuse_existing(run, "exists already; --resume goes on with it, or give another folder")
     make_run(run, config)
     return before
 

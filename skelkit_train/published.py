@@ -87,7 +87,7 @@ def import_checkpoint(
     if recipe not in RECIPES:
         raise SkelkitError(f"no recipe {recipe!r}; expected {', '.join(RECIPES)}")
     skeleton = load_layout(layout)
-    refuse_existing(run, "give another folder")
+    refuse_existing(run, "exists already; give another folder")
     entries, epoch = _read(file)
     try:
         branches = _branches(entries, representations)

@@ -11,8 +11,8 @@ from skelkit_train.config import PretrainConfig
 __all__ = ["make_run", "refuse_existing"]
 
 
-def refuse_existing(run: Path, advice: str) -> None:
-    """See that there is nothing yet, or an empty folder; the error ends in ``advice``.
+def refuse_existing(run: Path, problem: str) -> None:
+    """See that there is nothing yet, or an empty folder; else the error says ``problem``.
 
     Raises
     ------
@@ -23,7 +23,7 @@ def refuse_existing(run: Path, advice: str) -> None:
     except OSError as error:
         raise SkelkitError(f"{run}: cannot look there: {error.strerror}") from None
     if taken:
-        raise SkelkitError(f"{run}: exists already; {advice}")
+        raise SkelkitError(f"{run}: {problem}")
 
 
 def make_run(run: Path, config: PretrainConfig) -> None:
