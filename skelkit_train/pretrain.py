@@ -12,7 +12,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,11 +27,11 @@ from skelkit.augment import Transform
 from skelkit.errors import SkelkitError
 from skelkit.store import Store
 from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed, make_optimizer
-from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, load_latest, save
+from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, save
 from skelkit_train.config import PretrainConfig
 from skelkit_train.contrast import ContrastiveModel, ContrastOutput
 from skelkit_train.data import Sequences, batches, fits, store_bytes
-from skelkit_train.distributed import Ranks, joined, restarted, synchronise_norms
+from skelkit_train.distributed import Ranks, joined, synchronise_norms
 from skelkit_train.evaluate.features import Features
 from skelkit_train.evaluate.retrieval import retrieval
 from skelkit_train.metrics import (
@@ -41,15 +40,11 @@ from skelkit_train.metrics import (
     Totals,
     memory_in_use,
     named_values,
-    require_tensorboard,
 )
 from skelkit_train.prefetch import prefetched
-from skelkit_train.run import make_run, refuse_existing
+from skelkit_train.run import open_run
 
 __all__ = ["pretrain"]
-
-_MAY_CHANGE = ("epochs", "checkpoint_every", "checkpoint_minutes", "tensorboard", "data", "compile")
-"""Settings that decide nothing that is computed in an epoch, but for rounding on a GPU."""
 
 _AHEAD = 2
 """Batches whose views are made in advance."""
@@ -92,20 +87,11 @@ def _pretrain(
 ) -> dict[str, Any]:
     facts = DataFacts.of(store, config.bodies)
     places, held_out = _split(store, config)
+    _check_batch(config, len(places), ranks)
     resident = config.data == "resident" or (config.data == "auto" and fits(store, ranks.device))
     sequences = Sequences.load(store, facts.bodies, ranks.device, resident=resident)
-    if config.batch_size % ranks.size or len(places) < ranks.size:
-        raise SkelkitError(
-            f"batch_size is {config.batch_size}, of {len(places)} training samples; "
-            f"expected a multiple of the {ranks.size} processes that share it"
-        )
-    if config.queue == 0 and min(config.batch_size, len(places)) < 2:
-        raise SkelkitError(
-            f"batch_size is {config.batch_size}, of {len(places)} training samples; expected 2 or more of "
-            "each, as with queue 0 the negatives are the batch's other sequences"
-        )
     training = _Training(config, facts, ranks)
-    before = ranks.from_first(lambda: _open_run(run, config, facts, resume))
+    before = ranks.from_first(lambda: open_run(run, config, facts, resume))
     if before is not None:
         training.restore(before)
 
@@ -156,6 +142,25 @@ def _pretrain(
                     training.save(run)
                     saved = time.perf_counter()
     return training.metrics if ranks.first else {}
+
+
+def _check_batch(config: PretrainConfig, count: int, ranks: Ranks) -> None:
+    """See that a batch of ``count`` training samples can be shared and contrasted.
+
+    Raises
+    ------
+    SkelkitError : it cannot
+    """
+    if config.batch_size % ranks.size or count < ranks.size:
+        raise SkelkitError(
+            f"batch_size is {config.batch_size}, of {count} training samples; "
+            f"expected a multiple of the {ranks.size} processes that share it"
+        )
+    if config.queue == 0 and min(config.batch_size, count) < 2:
+        raise SkelkitError(
+            f"batch_size is {config.batch_size}, of {count} training samples; expected 2 or more of "
+            "each, as with queue 0 the negatives are the batch's other sequences"
+        )
 
 
 class _Training:
@@ -337,45 +342,6 @@ def _stopped(run: Path, training: _Training, ranks: Ranks) -> dict[str, Any]:
             "it is saved, and --resume goes on"
         )
     return {}
-
-
-def _open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool) -> Checkpoint | None:
-    """Make the run's folder, or find where to go on."""
-    before = None
-    if config.tensorboard:
-        require_tensorboard()
-    if resume or (restarted() and (run / "config.toml").exists()):
-        if not (run / "config.toml").exists():
-            raise SkelkitError(f"{run}: no run in this folder to go on with")
-        if checkpoints(run):
-            before = load_latest(run)
-            _check_same(run, before, config, facts)
-    else:
-        refuse_existing(run, "exists already; --resume goes on with it, or give another folder")
-    make_run(run, config)
-    return before
-
-
-def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: DataFacts) -> None:
-    difference = before.data.why_not(facts)
-    if difference:
-        raise SkelkitError(f"{run}: cannot go on with this store: {difference}")
-    if not before.data.content_hash:
-        raise SkelkitError(
-            f"{run}: holds imported weights, without the optimiser's state that training goes on from"
-        )
-    if before.data.content_hash != facts.content_hash:
-        raise SkelkitError(f"{run}: was trained on a store with other content")
-    old = asdict(before.config)
-    for name, value in asdict(config).items():
-        if old[name] != value and name not in _MAY_CHANGE:
-            raise SkelkitError(
-                f"{run}: was begun with {name} = {old[name]!r}, not {value!r}; "
-                f"--config {run / 'config.toml'} gives its settings again"
-            )
-    begun = before.epoch + bool(before.begun)
-    if config.epochs < begun:
-        raise SkelkitError(f"{run}: has come to epoch {begun} already, beyond the {config.epochs} asked for")
 
 
 @contextmanager

@@ -1,14 +1,21 @@
-"""The folder of a run: made where nothing is, with the configuration in it."""
+"""The folder of a run: made where nothing is, with the configuration in it, or gone on with."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from skelkit.errors import SkelkitError
 from skelkit.files import replacing
+from skelkit_train.checkpoint import Checkpoint, DataFacts, checkpoints, load_latest
 from skelkit_train.config import PretrainConfig
+from skelkit_train.distributed import restarted
+from skelkit_train.metrics import require_tensorboard
 
-__all__ = ["make_run", "refuse_existing"]
+__all__ = ["make_run", "open_run", "refuse_existing"]
+
+_MAY_CHANGE = ("epochs", "checkpoint_every", "checkpoint_minutes", "tensorboard", "data", "compile")
+"""Settings that decide nothing that is computed in an epoch, but for rounding on a GPU."""
 
 
 def refuse_existing(run: Path, problem: str) -> None:
@@ -39,3 +46,47 @@ def make_run(run: Path, config: PretrainConfig) -> None:
         raise SkelkitError(f"{run}: cannot write there: {error.strerror}") from None
     with replacing(run / "config.toml", "the configuration") as temporary:
         temporary.write_text(config.to_toml(), encoding="utf-8")
+
+
+def open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool) -> Checkpoint | None:
+    """Make the run's folder, or find where to go on.
+
+    Raises
+    ------
+    SkelkitError : it exists and ``resume`` is not given, there is none, or it cannot go on with this
+    """
+    before = None
+    if config.tensorboard:
+        require_tensorboard()
+    if resume or (restarted() and (run / "config.toml").exists()):
+        if not (run / "config.toml").exists():
+            raise SkelkitError(f"{run}: no run in this folder to go on with")
+        if checkpoints(run):
+            before = load_latest(run)
+            _check_same(run, before, config, facts)
+    else:
+        refuse_existing(run, "exists already; --resume goes on with it, or give another folder")
+    make_run(run, config)
+    return before
+
+
+def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: DataFacts) -> None:
+    difference = before.data.why_not(facts)
+    if difference:
+        raise SkelkitError(f"{run}: cannot go on with this store: {difference}")
+    if not before.data.content_hash:
+        raise SkelkitError(
+            f"{run}: holds imported weights, without the optimiser's state that training goes on from"
+        )
+    if before.data.content_hash != facts.content_hash:
+        raise SkelkitError(f"{run}: was trained on a store with other content")
+    old = asdict(before.config)
+    for name, value in asdict(config).items():
+        if old[name] != value and name not in _MAY_CHANGE:
+            raise SkelkitError(
+                f"{run}: was begun with {name} = {old[name]!r}, not {value!r}; "
+                f"--config {run / 'config.toml'} gives its settings again"
+            )
+    begun = before.epoch + bool(before.begun)
+    if config.epochs < begun:
+        raise SkelkitError(f"{run}: has come to epoch {begun} already, beyond the {config.epochs} asked for")

@@ -108,6 +108,12 @@ def test_fewer_samples_than_a_batch_are_one_step_an_epoch(ntu, tiny, tmp_path):
     assert train(ntu, tmp_path / "run", tiny(batch_size=1000))["step"] == 2
 
 
+def test_without_queues_a_batch_of_one_has_no_negatives(ntu, tiny, tmp_path):
+    with pytest.raises(SkelkitError, match=r"batch_size is 1, of \d+ training samples; expected 2 or more"):
+        train(ntu, tmp_path / "run", tiny(queue=0, batch_size=1))
+    assert not (tmp_path / "run").exists()
+
+
 def test_pretraining_works_outside_the_main_thread(ntu, tiny, tmp_path):
     thread = threading.Thread(target=train, args=(ntu, tmp_path / "run", tiny()))
     thread.start()

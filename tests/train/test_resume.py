@@ -35,9 +35,10 @@ def test_same_seed_same_bits_whenever_checkpoints_are_written(ntu, tiny, tmp_pat
     assert metrics(tmp_path / "other")[0]["loss"] != metrics(tmp_path / "often")[0]["loss"]
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_resumed_run_is_to_the_bit_the_uninterrupted_one(optimizer, ntu, tiny, tmp_path):
-    fields = {"representations": ALL, "milestones": [1, 3], "optimizer": optimizer, "hcn_dropout": 0.5}
+@pytest.mark.parametrize(("optimizer", "queue"), [("adamw", 64), ("sgd", 64), ("adamw", 0)])
+def test_resumed_run_is_to_the_bit_the_uninterrupted_one(optimizer, queue, ntu, tiny, tmp_path):
+    fields = {"representations": ALL, "milestones": [1, 3], "hcn_dropout": 0.5}
+    fields |= {"optimizer": optimizer, "queue": queue}
     train(ntu, tmp_path / "whole", tiny(**fields, epochs=4))
     train(ntu, tmp_path / "halves", tiny(**fields, epochs=2))
     torch.rand(5)
@@ -49,7 +50,7 @@ def test_resumed_run_is_to_the_bit_the_uninterrupted_one(optimizer, ntu, tiny, t
         tmp_path / "whole" / "config.toml"
     ).read_text()
     queues = [name for name in load_latest(tmp_path / "halves").model if name.startswith("queues.")]
-    assert len(queues) == 6
+    assert len(queues) == (6 if queue else 0)
 
 
 def test_damaged_newest_checkpoint_costs_its_epochs_and_no_more(ntu, tiny, tmp_path):
