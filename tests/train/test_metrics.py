@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -141,8 +142,8 @@ def test_tensorboard_gets_every_metric(ntu, tiny, tmp_path, monkeypatch):
         def close(self):
             written.append("closed")
 
-    monkeypatch.setattr("skelkit_train.metrics.require_tensorboard", lambda: SummaryWriter)
-    monkeypatch.setattr("skelkit_train.pretrain.require_tensorboard", lambda: SummaryWriter)
+    board = SimpleNamespace(SummaryWriter=SummaryWriter)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
     run = tmp_path / "run"
     train(ntu, run, tiny(tensorboard=True))
     assert written[0] == (str(run / "tensorboard"), 1)
