@@ -33,13 +33,17 @@ from skelkit.skeleton import load_layout
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, save
 from skelkit_train.config import PretrainConfig, resolve
 from skelkit_train.contrast import ContrastiveModel
-from skelkit_train.encoders import Encoder
+from skelkit_train.encoders import AGCNEncoder, GRUEncoder, HCNEncoder
 from skelkit_train.run import make_run, refuse_existing
 
 __all__ = ["Imported", "import_checkpoint"]
 
 _MARKS = {"seq": "encoder.gru.weight_hh_l0", "graph": "l1.gcn1.PA", "image": "conv1.0.weight"}
 """An entry by which to tell the encoder of each representation."""
+
+_PublishedEncoder = GRUEncoder | AGCNEncoder | HCNEncoder
+"""``published_shapes`` says which entries the published encoder of its sizes has, and ``from_published``
+gives its state dict from them."""
 
 _NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64)
 
@@ -315,5 +319,5 @@ def _has(entries: Mapping[str, Tensor], prefix: str) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for name in entries)
 
 
-def _encoder(model: ContrastiveModel, branch: _Branch) -> Encoder:
-    return cast(Encoder, model.encoder(branch.representation))
+def _encoder(model: ContrastiveModel, branch: _Branch) -> _PublishedEncoder:
+    return cast(_PublishedEncoder, model.encoder(branch.representation))
