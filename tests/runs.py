@@ -38,6 +38,18 @@ def invoke(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="skelkit-train")
 
 
+def fails(*arguments, code=1):
+    """The one line that a failing command prints; after its usage where the words were wrong."""
+    result = invoke(*arguments)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("Error: ")
+    if code == 1:
+        assert result.stderr.count("\n") == 1
+    return line
+
+
 def random(*shape, seed=0):
     """Normal numbers."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

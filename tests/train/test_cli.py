@@ -13,27 +13,12 @@ import click
 import pytest
 from click.testing import CliRunner
 from interrupts import interrupted
+from runs import fails, invoke
 
 from skelkit_train.checkpoint import load_latest
 from skelkit_train.cli import PRESET_NAMES, REPRESENTATION_NAMES, main
 from skelkit_train.config import PRESETS, PretrainConfig, read_toml, resolve
 from skelkit_train.encoders import ENCODERS
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="skelkit-train")
-
-
-def fails(*arguments, code=1):
-    """The one line that a failing command prints."""
-    result = invoke(*arguments)
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    line = result.stderr.strip().splitlines()[-1]
-    assert line.startswith("Error: ")
-    if code == 1:
-        assert result.stderr.count("\n") == 1
-    return line
 
 
 def commands(command, words=()):

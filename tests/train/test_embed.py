@@ -9,14 +9,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from runs import fails, invoke
 
 from skelkit.conversion import convert
 from skelkit.errors import InputError, SkelkitError
 from skelkit.store import Store
 from skelkit.synthetic import synthesise
 from skelkit_train.checkpoint import load_latest
-from skelkit_train.cli import main
 from skelkit_train.data import Sequences
 from skelkit_train.embed import embed
 from skelkit_train.evaluate.features import Features
@@ -27,19 +26,6 @@ needs_onnx = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
     reason='needs onnx, onnxscript and onnxruntime: pip install "skelkit[onnx]"',
 )
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="skelkit-train")
-
-
-def fails(*arguments):
-    """The one line that a failing command prints."""
-    result = invoke(*arguments)
-    assert result.exit_code == 1, result.output
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1
-    return result.stderr
 
 
 @pytest.mark.parametrize("suffix", ["h5", "npz"])
@@ -136,7 +122,7 @@ def test_without_the_packages_it_says_what_to_install(package, run, tmp_path, mo
         "skelkit_train.export.find_spec", lambda name: None if name == package else find_spec("json")
     )
     line = fails("export", run, "--representation", "seq", "-o", tmp_path / "e.onnx")
-    assert line == f'Error: {package} is not installed; pip install "skelkit[onnx]"\n'
+    assert line == f'Error: {package} is not installed; pip install "skelkit[onnx]"'
 
 
 @needs_onnx

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from click.testing import CliRunner
-
-from skelkit_train.cli import main
+from runs import fails, invoke
 
 COMMANDS = {
     "linear": ["--epochs", 2, "--seeds", 2],
@@ -23,18 +21,6 @@ NAMES = {
     "finetune": "epochs1-seed5",
     "supervised": "epochs1-seed5",
 }
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="skelkit-train")
-
-
-def fails(*arguments, code=1):
-    """The one line that a failing command prints."""
-    result = invoke(*arguments)
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    return result.stderr.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("task", COMMANDS)
