@@ -202,7 +202,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "queue": 0,
         "temperature": 0.1,
         "optimizer": "adamw",
-        "learning_rate": 3e-3,
+        "learning_rate": 2e-3,
         "batch_size": 128,
         "epochs": 60,
         "milestones": (45,),
