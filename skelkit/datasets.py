@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Protocol as Interface
@@ -41,6 +42,22 @@ class Protocol:
         ends = [v for v in values if v + 1 not in self.train]
         runs = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
         return f"{self.column}:{','.join(runs)}"
+
+    @classmethod
+    def parse(cls, text: str) -> Protocol:
+        """``COLUMN:VALUES``: numbers and ranges, with commas.
+
+        Raises
+        ------
+        SkelkitError : it is not of that form
+        """
+        column, colon, values = text.partition(":")
+        try:
+            if not (column.isidentifier() and colon):
+                raise ValueError
+            return cls(column, frozenset(_numbers(values.split(","))))
+        except ValueError:
+            raise SkelkitError(f"{text!r}, expected COLUMN:VALUES as in camera:1,2 or subject:1-16") from None
 
     def part(self, _name: str, columns: Mapping[str, int]) -> int:
         """1 train, 0 test, -1 where the sample lacks the column."""
@@ -182,16 +199,10 @@ def parse_protocol(text: str) -> tuple[str, Protocol]:
     SkelkitError : it is not of that form
     """
     name, equals, rule = text.partition("=")
-    column, colon, values = rule.partition(":")
-    try:
-        if not (name.isidentifier() and equals and column.isidentifier() and colon):
-            raise ValueError
-        train = frozenset(_numbers(values.split(",")))
-    except ValueError:
-        raise SkelkitError(
-            f"{text!r}, expected NAME=COLUMN:VALUES as in xview=camera:1,2 or xsub=subject:1-16"
-        ) from None
-    return name, Protocol(column, train)
+    if name.isidentifier() and equals:
+        with suppress(SkelkitError):
+            return name, Protocol.parse(rule)
+    raise SkelkitError(f"{text!r}, expected NAME=COLUMN:VALUES as in xview=camera:1,2 or xsub=subject:1-16")
 
 
 def _numbers(parts: Iterable[str]) -> Iterable[int]:

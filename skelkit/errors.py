@@ -5,10 +5,12 @@ Commands print such an error as one line and exit with 1; every other exception 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["InputError", "SkelkitError", "StoreError", "look_up"]
+__all__ = ["InputError", "SkelkitError", "StoreError", "did_you_mean", "look_up", "no_such"]
 
 
 Value = TypeVar("Value")
@@ -24,6 +26,21 @@ def look_up(table: Mapping[str, Value], name: str, what: str) -> Value:
     if name not in table:
         raise SkelkitError(f"{name}: no such {what}; expected {', '.join(table)}")
     return table[name]
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
+    """The end of a message about an unknown name: those that are like it, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=most)
+    return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def no_such(what: str, path: Path) -> str:
+    """A message about a path where nothing is, with what lies beside it under a similar name."""
+    try:
+        beside = sorted(other.name for other in path.absolute().parent.iterdir())
+    except OSError:
+        beside = []
+    return f"{path}: no such {what}{did_you_mean(path.name, beside)}"
 
 
 class SkelkitError(Exception):

@@ -16,6 +16,8 @@ __all__ = ["describe_sample", "describe_store", "protocol_lines"]
 
 _WIDTH = 100
 """Characters of a line."""
+_FEW = 8
+"""Values of a column that are all told."""
 _LONG = 300
 """Frames: the length that many methods pad or cut to."""
 
@@ -51,7 +53,7 @@ def describe_store(store: Store) -> tuple[dict[str, Any], str]:
         *_entry("bodies", ", ".join(f"{n} with {m}" for m, n in facts["bodies"].items())),
         *_entry("layout", f"{store.layout.name}, {store.layout.size} joints"),
         *_entry("recipe", f"{store.recipe['name']}: {steps or 'as the data is'}"),
-        *_entry("columns", ", ".join(f"{name} ({n} values)" for name, n in facts["columns"].items())),
+        *_entry("columns", "; ".join(_column(name, values) for name, values in store.columns.items())),
         *protocol_lines(store),
         *_entry("content", store.content_hash),
         "",
@@ -61,6 +63,12 @@ def describe_store(store: Store) -> tuple[dict[str, Any], str]:
         shard = f"shard {store.shard.index} of {store.shard.of}, to be merged with the others"
         lines[1:1] = _entry("part", shard)
     return facts, "\n".join(lines)
+
+
+def _column(name: str, values: NDArray[np.int64]) -> str:
+    """Its values, or where they are many, how many they are."""
+    known = np.unique(values)
+    return f"{name} {', '.join(map(str, known))}" if len(known) <= _FEW else f"{name}: {len(known)} values"
 
 
 def _entry(topic: str, text: str) -> list[str]:
@@ -112,7 +120,8 @@ def _table_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
             del groups[name]
 
     def line(name: str, sequences: object, numbers: list[Any]) -> str:
-        return f"  {name[:25]:26}{sequences:>9}" + "".join(f"{number:>7}" for number in numbers)
+        short = name if len(name) <= 25 else f"{name[:24]}…"
+        return f"  {short:26}{sequences:>9}" + "".join(f"{number:>7}" for number in numbers)
 
     def numbers(row: dict[str, Any]) -> list[int]:
         values = {**row["protocols"], "view": row["cameras"]}
@@ -188,7 +197,9 @@ def describe_sample(store: Store, name: str) -> tuple[dict[str, Any], str]:
     }
     lines = [f"{sequence.name}: {facts['class']} (label {sequence.label}), {sequence.frames} frames"]
     for number, body in enumerate(facts["bodies"], 1):
-        extent = " x ".join(f"{metres:.2f}" for metres in body["extent"])
+        extent = " x ".join(
+            f"{metres:.2f}" if metres < 1000 else f"{metres:.3g}" for metres in body["extent"]
+        )
         lines.append(f"  body {number}     in {body['present']} frames, within {extent} m")
     lines += [f"  {column:9}  {value}" for column, value in sequence.columns.items()]
     lines += [f"  {protocol:9}  {side}" for protocol, side in facts["protocols"].items()]

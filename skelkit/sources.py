@@ -17,7 +17,7 @@ from os.path import basename, join, splitext
 from pathlib import Path
 from zlib import error as zlib_error
 
-from skelkit.errors import InputError, SkelkitError
+from skelkit.errors import InputError, SkelkitError, no_such
 
 __all__ = ["Listing", "RawFile", "list_files"]
 
@@ -94,7 +94,7 @@ class Listing:
     others: list[str]
     """Where the files are that were passed over."""
     unreadable: list[InputError]
-    """Archives and folders that cannot be opened, and what is no plain file."""
+    """Archives and folders that cannot be opened or have no such file in them, and what is no plain file."""
 
 
 def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
@@ -109,11 +109,13 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
     InputError : an archive cannot be opened, and no file is in any other source
     """
     listing = Listing([], [], [])
+    useless: list[str] = []
     sources = list({source.resolve(): source for source in sources}.values())
     for source in sources:
         if not (source.is_file() or source.is_dir()):
-            what = "neither a file nor a folder" if source.exists() else "no such file or folder"
-            raise SkelkitError(f"{source}: {what}")
+            if source.exists():
+                raise SkelkitError(f"{source}: neither a file nor a folder")
+            raise SkelkitError(no_such("file or folder", source))
         if source.is_file() and source.suffix.lower() != ".zip":
             status = source.stat()
             listing.files.append(RawFile(str(source), None, status.st_size, status.st_mtime_ns))
@@ -123,6 +125,7 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
         except InputError as error:
             listing.unreadable.append(error)
             continue
+        before = len(listing.files)
         for file in found:
             if file.name.startswith("."):
                 continue
@@ -130,10 +133,12 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
                 listing.files.append(file)
             else:
                 listing.others.append(file.where)
+        if len(listing.files) == before:
+            useless.append(str(source))
+    wanted = f"no {' or '.join(suffixes)} file in it"
     if not listing.files:
-        raise next(iter(listing.unreadable), None) or SkelkitError(
-            f"{', '.join(map(str, sources))}: no {' or '.join(suffixes)} file in it"
-        )
+        raise next(iter(listing.unreadable), None) or SkelkitError(f"{', '.join(useless)}: {wanted}")
+    listing.unreadable.extend(InputError(source, wanted) for source in useless)
     listing.files.sort(key=lambda file: (file.name, file.where))
     listing.others.sort()
     return listing
@@ -151,6 +156,9 @@ def _in_folder(folder: str, suffixes: tuple[str, ...], listing: Listing) -> list
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
+        for name in folders:
+            if splitext(name)[1].lower() in suffixes:
+                listing.unreadable.append(InputError(join(parent, name), "a folder, expected a file"))
         for name in names:
             if name.startswith("."):
                 continue

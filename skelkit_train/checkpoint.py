@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skelkit.errors import SkelkitError
+from skelkit.errors import SkelkitError, no_such
 from skelkit.files import replacing
 from skelkit.skeleton import JointLayout
 from skelkit.store import Store
@@ -246,6 +246,8 @@ def load_latest(run: Path) -> Checkpoint:
     ------
     SkelkitError : the run has none
     """
+    if not run.is_dir():
+        raise SkelkitError(no_such("run", run))
     for path in reversed(checkpoints(run)):
         try:
             return _load(path)

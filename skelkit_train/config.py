@@ -9,12 +9,13 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from skelkit.augment import Compose, Crop, JointJitter, OneOf, Resample, Rotation, Shear, Transform
-from skelkit.errors import InputError, SkelkitError
+from skelkit.errors import InputError, SkelkitError, did_you_mean
 
 __all__ = ["PRESETS", "PretrainConfig", "parse_setting", "read_toml", "resolve"]
 
@@ -232,22 +233,21 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """``FIELD=VALUE``, the value in TOML's notation; a bare word is a text.
+    """``FIELD=VALUE`` of a known field, the value in TOML's notation; a bare word is a text.
 
     >>> parse_setting("momentum=0.99"), parse_setting("optimizer=adamw")
     (('momentum', 0.99), ('optimizer', 'adamw'))
 
     Raises
     ------
-    SkelkitError : no equals sign
+    SkelkitError : no equals sign, an unknown field, or a value of the wrong type
     """
     name, equals, value = (part.strip() for part in text.partition("="))
     if not equals:
         raise SkelkitError(f"setting {text!r}: expected FIELD=VALUE as in momentum=0.99")
-    try:
-        return name, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return name, value
+    with suppress(tomllib.TOMLDecodeError):
+        value = tomllib.loads(f"value = {value}")["value"]
+    return name, _checked(name, value)
 
 
 def resolve(*settings: Mapping[str, Any]) -> PretrainConfig:
@@ -258,20 +258,15 @@ def resolve(*settings: Mapping[str, Any]) -> PretrainConfig:
     SkelkitError : an unknown field, or a value of the wrong type
     """
     merged = {name: value for some in settings for name, value in some.items()}
+    return PretrainConfig(**{name: _checked(name, value) for name, value in merged.items()})
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value of a known field, of its type."""
     known = {field.name for field in fields(PretrainConfig)}
-    hints = get_type_hints(PretrainConfig)
-    for name, value in merged.items():
-        if name not in known:
-            import difflib
-
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SkelkitError(f"no setting {name!r}{hint}")
-        merged[name] = _typed(name, value, hints[name])
-    return PretrainConfig(**merged)
-
-
-def _typed(name: str, value: Any, hint: Any) -> Any:
+    if name not in known:
+        raise SkelkitError(f"no setting {name!r}{did_you_mean(name, known)}")
+    hint = get_type_hints(PretrainConfig)[name]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint == tuple[int, ...]:

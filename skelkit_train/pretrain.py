@@ -8,6 +8,7 @@ each process computes its share of every batch, and rank 0 alone writes.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ __all__ = ["pretrain"]
 
 _AHEAD = 2
 """Batches whose views are made in advance."""
+_SMALL = 2_000_000
+"""Weights that a CPU trains in a reasonable time."""
 
 
 def pretrain(
@@ -102,12 +105,12 @@ def _pretrain(
     bar = Progress(config.epochs, steps, training.step, ranks.device, shown=progress)
     if progress:
         bar.say(training.describe(store, resident))
-    if progress and len(places) < config.batch_size:
-        bar.say(f"{len(places)} training samples are less than a batch: one batch an epoch")
+        for note in training.notes(len(places)):
+            bar.say(note)
     log = MetricsLog(run, training.epoch, tensorboard=config.tensorboard) if ranks.first else None
     saved = time.perf_counter()
     training.model.train()
-    with _stop_signals() as stop, closing(bar), closing(log) if log else nullcontext():
+    with _stop_signals(said=progress) as stop, closing(bar), closing(log) if log else nullcontext():
         while training.epoch < config.epochs:
             order = batches(places, config.batch_size, config.seed, training.epoch)
             shares = map(ranks.share, islice(order, training.totals.batches, None))
@@ -191,11 +194,22 @@ class _Training:
 
     def describe(self, store: Store, resident: bool) -> str:
         """Where the data is and how a step is computed, in one line."""
-        kept = f"{store_bytes(store) / 1e9:.2f} GB " + (
+        kept = f"{store_bytes(store) / 1e6:,.0f} MB " + (
             f"resident on {self.device}" if resident else "streamed from the disk"
         )
         precision = "bfloat16" if self.mixed else "float32"
         return f"{kept}; {precision}{', compiled' if self.compiled else ''} on {self.device}"
+
+    def notes(self, samples: int) -> Iterator[str]:
+        """What who waits for ``samples`` training samples should know first."""
+        if samples < self.config.batch_size:
+            yield f"{samples} training samples are less than a batch: one batch an epoch"
+        weights = sum(parameter.numel() for parameter in self.model.query.parameters())
+        if self.device.type == "cpu" and weights > _SMALL:
+            yield (
+                f"a model of {weights / 1e6:.0f} million weights on a CPU: a step takes seconds to minutes; "
+                "--preset small is made for one"
+            )
 
     def timed(self, views: Iterator[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
         """The views, noting how long they are waited for; their maker ends with them."""
@@ -345,9 +359,9 @@ def _stopped(run: Path, training: _Training, ranks: Ranks) -> dict[str, Any]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that is empty until Ctrl-C or SIGTERM asks to stop after this step; a second Ctrl-C does at
-    once."""
+def _stop_signals(said: bool) -> Iterator[list[int]]:
+    """A list that is empty until Ctrl-C or SIGTERM asks to stop after this step, which is ``said``; a second
+    Ctrl-C does at once."""
     asked: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
@@ -355,6 +369,8 @@ def _stop_signals() -> Iterator[list[int]]:
         if number == signal.SIGINT and number in asked:
             raise KeyboardInterrupt
         asked.append(number)
+        if said and len(asked) == 1:  # by the system: Python's own stream may be in the midst of a line
+            os.write(2, b"\nstopping after this step, and saving it; Ctrl-C again stops at once\n")
 
     try:
         old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -84,7 +84,7 @@ def preview(
         except ValueError as error:
             raise click.UsageError(f"--compose: {error}") from None
         chosen = {" + ".join(augmentations): together}
-    with voice.stage(f"drawing {sample} of {file}"), Store(file) as store:
+    with voice.stage(f"drawing {sample} of {file}"), voice.compiling(), Store(file) as store:
         place = store.place(sample)
         sequence = store.sequence(place)
         drawn = write_preview(

@@ -130,6 +130,25 @@ class Voice:
         yield
         self.say(f"{what}: {time.perf_counter() - began:.1f} s")
 
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Tell it if kernels have to be compiled: who runs the first command waits for them."""
+        from numba.core import event
+
+        class Teller(event.Listener):
+            told = self.quiet
+
+            def on_start(self, _: event.Event) -> None:
+                if not self.told:
+                    click.echo("compiling the kernels, once on this machine: up to a minute", err=True)
+                self.told = True
+
+            def on_end(self, _: event.Event) -> None:
+                pass
+
+        with event.install_listener("numba:compile", Teller()):
+            yield
+
 
 def with_voice(command: Command) -> Command:
     """Add ``--quiet`` and ``--verbose``; the command is given them as ``voice``."""
@@ -186,4 +205,4 @@ def names_in_store(
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the store if it exists.")
-path_type = click.Path(path_type=Path)
+path_type = click.Path(path_type=Path, readable=False)  # a file that cannot be read is no wrong usage

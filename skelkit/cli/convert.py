@@ -127,7 +127,7 @@ def convert(
         voice.say(f"source {source}")
     voice.say(recipe_line(recipe))
     voice.say(f"workers {scheduler or workers or f'as many as pay, at most {cores()}'}")
-    with voice.stage(f"converting into {out}"):
+    with voice.stage(f"converting into {out}"), voice.compiling():
         report = run(
             sources,
             out,

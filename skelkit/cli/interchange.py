@@ -22,6 +22,7 @@ from skelkit.cli.base import (
 )
 
 FORMAT_NAMES = ("npz", "pyskl", "ctrgcn", "isc")
+_NOTED = 5
 
 
 @click.command("import")
@@ -84,8 +85,11 @@ def import_(
             click.echo(f"{out}: {report.kept} sequences, recipe {store.recipe['name']}")
             for line in protocol_lines(store):
                 click.echo(line)
-        for note in () if voice.quiet else report.notes:
+        shown = 0 if voice.quiet else len(report.notes) if voice.verbose else _NOTED
+        for note in report.notes[:shown]:
             click.echo(f"  note       {note}")
+        if len(report.notes) > shown > 0:
+            click.echo(f"  note       and {len(report.notes) - shown} more, which --verbose tells")
         click.echo(f"  content    {report.content_hash}")
 
 

@@ -120,9 +120,11 @@ def import_file(
     _check_header(file, {"class names": imported.classes, "protocols": rules, "recipe": steps})
     dataset = file.resolve().stem.encode(errors="replace").decode()  # a file's name need not be text
     header = Header(dataset, layout, steps, imported.classes, splits)
-    content_hash = write_store(out, _normalised(file, chosen, imported.sequences, layout), header)
+    told: list[str] = []
+    content_hash = write_store(out, _normalised(file, chosen, imported.sequences, layout, told), header)
     notes = [
         *imported.notes,
+        *told,
         *(f"the protocol {n} of the file is replaced" for n in protocols if n in imported.protocols),
     ]
     with Store(out) as store:
@@ -142,7 +144,11 @@ def _check_header(file: Path, parts: Mapping[str, Any]) -> None:
 
 
 def _normalised(
-    file: Path, recipe: Recipe, sequences: Iterator[SkeletonSequence], layout: JointLayout
+    file: Path,
+    recipe: Recipe,
+    sequences: Iterator[SkeletonSequence],
+    layout: JointLayout,
+    told: list[str],
 ) -> Iterator[SkeletonSequence]:
     for sequence in sequences:
         try:
@@ -150,6 +156,8 @@ def _normalised(
                 normalised = recipe.apply(sequence, layout)
         except ValueError as error:  # coordinates so large that a difference of two is infinite
             raise InputError(str(file), f"cannot be normalised: {error}") from None
+        if normalised.notes:
+            told.append(f"{normalised.name}: {'; '.join(normalised.notes)}")
         yield normalised
 
 

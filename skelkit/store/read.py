@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from skelkit.errors import StoreError
+from skelkit.datasets import Protocol
+from skelkit.errors import SkelkitError, StoreError, did_you_mean, no_such
 from skelkit.sequence import SkeletonSequence, rows_crc32
 from skelkit.skeleton import JointLayout
 from skelkit.store.format import UNKNOWN, Shard
@@ -63,10 +64,10 @@ class Store:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            raise StoreError(f"{path}: is a folder, expected a store")
         if not self.path.is_file():
-            raise StoreError(
-                f"{path}: {'is a folder, expected a store' if self.path.is_dir() else 'no such file'}"
-            )
+            raise StoreError(no_such("file", self.path))
         try:
             self.seal = read_seal(self.path)
             self._file = h5py.File(self.path, "r")
@@ -136,27 +137,43 @@ class Store:
         """
         if name in self._places:
             return self._places[name]
-        import difflib
-
-        near = difflib.get_close_matches(name, self.names, n=3)
-        hint = f"; did you mean {', '.join(near)}?" if near else f", the first is {self.names[0]}"
+        hint = did_you_mean(name, self.names, most=3) or f", the first is {self.names[0]}"
         raise StoreError(f"{self.path}: no sequence {name!r} among its {len(self)}{hint}")
 
     def part(self, protocol: str, train: bool) -> NDArray[np.int64]:
-        """(n,) places of the training or the test part of a protocol.
+        """(n,) places of the training or the test part of a protocol: of one that the store has, or of
+        ``COLUMN:VALUES``, which train, as ``subject:1-16``.
 
         Raises
         ------
-        StoreError : no such protocol, or the part is empty
+        StoreError : no such protocol or column, or the part is empty
         """
-        if protocol not in self.protocols:
-            known = ", ".join(self.protocols) or "none"
-            raise StoreError(f"{self.path}: no protocol {protocol!r}; it has {known}")
-        places = np.flatnonzero(self.protocols[protocol] == int(train))
+        places = np.flatnonzero(self._sides(protocol) == int(train))
         if not len(places):
             side = "training" if train else "test"
-            raise StoreError(f"{self.path}: the {side} part of {protocol} is empty")
+            raise StoreError(f"{self.path}: the {side} part of {protocol} is empty; {self._rules()}")
         return places
+
+    def _sides(self, protocol: str) -> NDArray[np.integer]:
+        """(N,) 1 train, 0 test, -1 neither."""
+        if protocol in self.protocols:
+            return self.protocols[protocol]
+        if ":" not in protocol:
+            known = ", ".join(self.protocols) or "none"
+            hint = did_you_mean(protocol, self.protocols) or f"; {self._rules()}"
+            raise StoreError(f"{self.path}: no protocol {protocol!r}; it has {known}{hint}")
+        try:
+            rule = Protocol.parse(protocol)
+        except SkelkitError as error:
+            raise StoreError(f"{self.path}: {error}") from None
+        if rule.column not in self.columns:
+            raise StoreError(f"{self.path}: no column {rule.column!r}; {self._rules()}")
+        return np.isin(self.columns[rule.column], list(rule.train)).astype(np.int8)
+
+    def _rules(self) -> str:
+        """What else a protocol can be."""
+        columns = ", ".join(self.columns) or "none"
+        return f"a protocol can also be COLUMN:VALUES that train, as camera:1,3-5 (columns: {columns})"
 
     def sequence(self, place: int) -> SkeletonSequence:
         """One sequence, as it was stored.

@@ -6,11 +6,13 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from skelkit.cli.base import Commands, Voice
+from skelkit.errors import SkelkitError, no_such
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +26,7 @@ __all__ = [
     "picked_device",
     "plain_warnings",
     "representation_option",
+    "require",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -56,6 +59,17 @@ def picked_device(name: str, voice: Voice) -> torch.device:
     )
     voice.say(f"torch {torch.__version__} on {device}, {what}")
     return device
+
+
+def require(what: str, path: Path) -> None:
+    """Refuse a path where nothing is, sooner than torch is loaded.
+
+    Raises
+    ------
+    SkelkitError : there is no such ``what``
+    """
+    if not path.exists():
+        raise SkelkitError(no_such(what, path))
 
 
 class FiniteRange(click.FloatRange):

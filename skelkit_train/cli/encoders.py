@@ -9,7 +9,12 @@ from pathlib import Path
 import click
 
 from skelkit.cli.base import Voice, example, json_option, path_type, with_voice
-from skelkit_train.cli.base import device_option, picked_device, representation_option
+from skelkit_train.cli.base import (
+    device_option,
+    picked_device,
+    representation_option,
+    require,
+)
 
 
 @click.command()
@@ -38,6 +43,8 @@ def embed(
     DATA is a store, or an NTU RGB+D .skeleton file. The file has `name`, `label`, and for each
     representation an array (N, D) under its name.
     """
+    require("run", run)
+    require("file", data)
     with voice.stage("loading torch"):
         from skelkit_train.embed import check_features_path, write_features
         from skelkit_train.embed import embed as compute
@@ -69,6 +76,7 @@ def export(run: Path, out: Path, representation: str | None, as_json: bool, voic
     Its input `views` is (N, T, M, V, C) float32, with any N; its output `features` is (N, D). Needs the extra
     onnx: pip install "skelkit[onnx]".
     """
+    require("run", run)
     with voice.stage("loading torch"):
         from skelkit_train.export import export_onnx
 

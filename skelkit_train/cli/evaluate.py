@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from skelkit.cli.base import example, json_option, names_in_store, path_type, with_voice
-from skelkit_train.cli.base import FiniteRange, device_option, picked_device, representation_option
+from skelkit_train.cli.base import (
+    FiniteRange,
+    device_option,
+    picked_device,
+    representation_option,
+    require,
+)
 
 if TYPE_CHECKING:
     from skelkit_train.evaluate.results import Evaluation
@@ -24,9 +31,8 @@ _COMMON = (
     click.argument("data", type=path_type),
     click.option(
         "--protocol",
-        required=True,
         shell_complete=names_in_store(lambda store: store.protocols),
-        help="Train and test parts, as the store has them.",
+        help="One of the store's, or COLUMN:VALUES that train, as subject:1-16.  [default: the run's]",
     ),
     representation_option("One of the run's, or several joined by + to fuse them; each if not given."),
     click.option(
@@ -84,7 +90,15 @@ _epochs = click.option("--epochs", type=click.IntRange(1), default=50, show_defa
 
 
 def _common(command: Command) -> Command:
-    command = with_voice(command)
+    voiced = with_voice(command)
+
+    @wraps(voiced)
+    def checked(**given: Any) -> None:
+        require("run", given["run"])
+        require("file", given["data"])
+        voiced(**given)
+
+    command = cast(Command, checked)
     for add in reversed(_COMMON):
         command = add(command)
     return command
@@ -94,13 +108,13 @@ def _evaluate(task: Callable[..., Evaluation], *settings: Any, common: dict[str,
     """Open run and store, evaluate, and tell."""
     from skelkit_train.evaluate.setting import open_setting
 
-    voice, run, data, protocol = (common[name] for name in ("voice", "run", "data", "protocol"))
+    voice, run, data = (common[name] for name in ("voice", "run", "data"))
     device = picked_device(common["device"], voice)
     with voice.stage(f"reading {run} and {data}"):
         setting = open_setting(
             run,
             data,
-            protocol,
+            common["protocol"],
             device=device,
             subjects=common["subjects"],
             seed=common["seed"],
@@ -108,7 +122,7 @@ def _evaluate(task: Callable[..., Evaluation], *settings: Any, common: dict[str,
             progress=not voice.quiet,
         )
     held_out = ", ".join(f"{len(places)} {part}" for part, places in setting.held_out.items())
-    voice.say(f"{protocol}: {len(setting.train)} train, {held_out}")
+    voice.say(f"{setting.protocol}: {len(setting.train)} train, {held_out}")
     with voice.stage("evaluating"):
         found = task(
             setting,

@@ -9,8 +9,17 @@ from typing import Any
 
 import click
 
-from skelkit.cli.base import RECIPE_NAMES, Voice, example, json_option, names_in_store, path_type, with_voice
-from skelkit_train.cli.base import PRESET_NAMES, device_option, picked_device
+from skelkit.cli.base import (
+    RECIPE_NAMES,
+    Voice,
+    example,
+    json_option,
+    names_in_store,
+    parsed,
+    path_type,
+    with_voice,
+)
+from skelkit_train.cli.base import PRESET_NAMES, device_option, picked_device, require
 
 
 @click.command()
@@ -19,7 +28,7 @@ from skelkit_train.cli.base import PRESET_NAMES, device_option, picked_device
 @click.option(
     "--protocol",
     shell_complete=names_in_store(lambda store: store.protocols),
-    help="The store's protocol whose training part is used.  [default: xsub]",
+    help="One of the store's, or COLUMN:VALUES that train, as subject:1-16.  [default: xsub]",
 )
 @click.option("--representations", help="seq, graph, image, or several joined by +.  [default: seq+graph]")
 @click.option("--preset", type=click.Choice(PRESET_NAMES), help="Named settings; small is for a CPU.")
@@ -65,7 +74,7 @@ def pretrain(
         read_toml(begun) if begun and begun.exists() else {},
         PRESETS[preset] if preset else {},
         read_toml(config) if config else {},
-        dict(parse_setting(text) for text in settings),
+        dict(parsed("--set", parse_setting, text) for text in settings),
         given,
     )
     if print_config:
@@ -75,6 +84,7 @@ def pretrain(
         raise click.UsageError("Missing argument 'DATA'.")
     if run is None:
         raise click.UsageError("Missing option '-o' / '--out'.")
+    require("file", data)
 
     with voice.stage("loading torch"):
         from skelkit_train.distributed import is_first
@@ -85,7 +95,7 @@ def pretrain(
     where = picked_device(device, voice)
     for name, value in asdict(resolved).items():
         voice.say(f"  {name} = {value}")
-    with voice.stage(f"training {run}"):
+    with voice.stage(f"training {run}"), voice.compiling():
         metrics = train(data, run, resolved, device=where, resume=resume, progress=not voice.quiet)
     if not is_first():
         return

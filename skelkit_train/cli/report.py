@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from skelkit.cli.base import Voice, example, json_option, names_in_store, path_type, with_voice
-from skelkit_train.cli.base import device_option, picked_device
+from skelkit_train.cli.base import device_option, picked_device, require
 
 
 @click.command()
@@ -39,6 +39,9 @@ def report(
     figures. With the store DATA also a map of the features, and a gallery in which queries and their nearest
     neighbours move.
     """
+    require("run", run)
+    if data is not None:
+        require("file", data)
     with voice.stage("loading torch"):
         from skelkit_train.report import write_report
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from skelkit.errors import SkelkitError
 from skelkit.files import replacing
 
 __all__ = ["Evaluation", "Row", "Trial", "file_name", "own_name", "summarise", "write"]
+
+_FEW = 100
+"""Test samples, of which one more or less is a point of accuracy."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,12 @@ class Row:
     """(K, K) test samples by true class (row) and predicted class (column), all trials together."""
     trials: list[Trial]
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        share = f" {self.share:g}% labels" if self.share is not None else ""
+        return f"{self.encoder} {self.representation}".strip() + share
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -97,6 +108,7 @@ class Evaluation:
     """Samples; 0: no subjects were held out."""
     subjects_held_out: list[int]
     chance: float
+    """Accuracy of a guess among the classes of the training part."""
     settings: dict[str, Any]
     classes: list[str]
     """(K,) names."""
@@ -129,18 +141,31 @@ class Evaluation:
             k: v for k, v in optional.items() if any(getattr(row, k) is not None for row in self.rows)
         }
         validation = f", {self.validation} validation" if self.validation else ""
+        width = max(30, *(len(row.title) + 1 for row in self.rows))
         lines = [
             f"{self.task}, {self.protocol}: {self.train} train, {self.test} test{validation}, "
             f"checkpoint after {self.epoch} epochs"
             + "".join(f", with {other['run']} after {other['epoch']}" for other in self.fused_with),
-            f"  {'':30}" + "".join(f"{title:>15}" for title in columns.values()),
+            f"  {'':{width}}" + "".join(f"{title:>15}" for title in columns.values()),
         ]
         for row in self.rows:
-            share = f" {row.share:g}% labels" if row.share is not None else ""
             cells = "".join(f"{_cell(row, column):>15}" for column in columns)
-            lines.append(f"  {f'{row.encoder} {row.representation}'.strip() + share:30}{cells}")
-        lines.append(f"  {'chance':30}{f'{self.chance:.1%}':>15}")
-        return "\n".join(lines)
+            lines.append(f"  {row.title:{width}}{cells}")
+        lines.append(f"  {'chance':{width}}{f'{self.chance:.1%}':>15}")
+        if self.test < _FEW:
+            lines.append(f"  {f'one of {self.test} test samples':{width}}{f'{1 / self.test:.1%}':>15}")
+        return "\n".join([*lines, *self._unfinished()])
+
+    def _unfinished(self) -> Iterator[str]:
+        """A line for each encoder whose training has hardly begun to fit: few samples make few steps."""
+        guess = math.log(1 / self.chance)
+        for row in self.rows:
+            loss = max((trial.curve[-1]["loss"] for trial in row.trials if trial.curve), default=0)
+            if loss > guess / 2 > 0:
+                yield (
+                    f"  {row.title}: the training loss is still {loss:.2f} in the last epoch, of {guess:.2f} "
+                    "by a guess; more --epochs may help"
+                )
 
 
 def _cell(row: Row, column: str) -> str:
@@ -209,7 +234,7 @@ def file_name(prefix: str, settings: dict[str, Any], defaults: dict[str, Any]) -
             values = value if isinstance(value, list | tuple) else [value]
             text = "+".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
             parts.append(name if value is True else f"{name}{text}")
-    return "-".join(parts).replace("/", "_") + ".json"
+    return re.sub("[/:]", "_", "-".join(parts)) + ".json"
 
 
 def own_name(run: Path, file: str, content_hash: str) -> str:

@@ -182,7 +182,7 @@ def representations_of(
 def open_setting(
     run: Path,
     data: Path,
-    protocol: str,
+    protocol: str | None,
     *,
     device: torch.device,
     subjects: int = 0,
@@ -190,13 +190,13 @@ def open_setting(
     progress: bool = False,
     others: Sequence[Path] = (),
 ) -> Setting:
-    """Load a run's newest checkpoint and a whole store; a warning tells how much of the test part the run has
-    seen.
+    """Load a run's newest checkpoint and a whole store; warnings tell what stands against the test part: that
+    the run has seen some of it, or that it has classes of which there is no training sample.
 
     Parameters
     ----------
     run, data : the run, and a store of the same joint layout and recipe as the one it was trained on
-    protocol : of the store
+    protocol : as `Store.part` takes it; None: the one that the run was trained with
     subjects : so many subjects of the training part, drawn by ``seed``, are held out for validation
     progress : show progress bars on standard error
     others : runs whose encoders are fused with the run's; they are only read
@@ -208,6 +208,7 @@ def open_setting(
     StoreError : the store is damaged or lacks the protocol
     """
     checkpoint = load_latest(run)
+    protocol = protocol or checkpoint.config.protocol
     beside = _beside(run, checkpoint, others)
     with Store(data) as store:
         checkpoint.data.check(store)
@@ -215,6 +216,7 @@ def open_setting(
         label = store.label[np.concatenate([train, test])]
         if (label < 0).any():
             raise SkelkitError(f"{data}: some samples have no label (-1), which evaluation needs")
+        _warn_of_unknown(test, store, train, protocol)
         held_out = {"test": test}
         held: list[int] = []
         if subjects:
@@ -272,11 +274,23 @@ def _beside(run: Path, checkpoint: Checkpoint, others: Sequence[Path]) -> list[t
     return found
 
 
+def _warn_of_unknown(test: NDArray[np.int64], store: Store, train: NDArray[np.int64], protocol: str) -> None:
+    """Of classes that no training can teach."""
+    tested, trained = np.unique(store.label[test]), np.unique(store.label[train])
+    unknown = len(np.setdiff1d(tested, trained))
+    if unknown:
+        warnings.warn(
+            f"{store.path}: of {unknown} of the {len(tested)} classes tested by {protocol} there is no "
+            "training sample; their test samples can only be wrong",
+            stacklevel=3,
+        )
+
+
 def _seen(run: Path, checkpoint: Checkpoint, store: Store, tested: str) -> int | None:
     """How many test samples of the protocol ``tested`` the run was pretrained on, which a warning tells;
     None: not known."""
     protocol = checkpoint.config.protocol
-    if checkpoint.data.content_hash != store.content_hash or protocol not in store.protocols:
+    if checkpoint.data.content_hash != store.content_hash:
         return None
     test = store.part(tested, train=False)
     seen = len(np.intersect1d(test, store.part(protocol, train=True)))

@@ -366,7 +366,7 @@ def _finish(
             test=len(test),
             validation=len(setting.held_out.get("validation", ())),
             subjects_held_out=setting.subjects,
-            chance=1 / len(np.unique(label)),
+            chance=1 / len(np.unique(setting.sequences.label[setting.train])),
             settings=settings,
             classes=setting.classes,
             test_samples={"name": [setting.names[place] for place in test], "label": label.tolist()},

@@ -54,8 +54,7 @@ def write_report(
     if data is None:
         contents, scene = gather(run, checkpoint), no_scene()
     else:
-        wanted = protocol or checkpoint.config.protocol
-        setting = open_setting(run, data, wanted, device=device, progress=progress)
+        setting = open_setting(run, data, protocol, device=device, progress=progress)
         space = explore(setting)
         with Store(data) as store:
             contents = gather(run, checkpoint, store)

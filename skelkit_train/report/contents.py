@@ -17,7 +17,7 @@ from skelkit_train.checkpoint import Checkpoint, DataFacts
 from skelkit_train.config import PretrainConfig
 from skelkit_train.evaluate.results import Evaluation, Row, Trial
 from skelkit_train.metrics import read_metrics
-from skelkit_train.report.paper import Published, published
+from skelkit_train.report.paper import COMPLETE, Published, published
 
 __all__ = ["Confused", "Contents", "Evaluated", "Field", "gather"]
 
@@ -69,6 +69,8 @@ class Evaluated:
     fused_with: list[dict[str, Any]]
     """Other runs, as `skelkit_train.evaluate.results.Evaluation` has them."""
     published: list[Published]
+    complete: int | None
+    """Test samples of the whole dataset, on which the paper's figures are; None: not known."""
     rows: list[dict[str, Any]]
     """As `skelkit_train.evaluate.results.Row`, its trials without what is one value a sample, and with
     ``confused``, the most frequent confusions."""
@@ -176,6 +178,7 @@ def _evaluated(evaluation: Evaluation, dataset: str, trained_on: DataFacts) -> E
         "published": published(
             evaluation.task, dataset, evaluation.protocol, evaluation.settings, transfer=transfer
         ),
+        "complete": COMPLETE.get((dataset, evaluation.protocol)),
         "rows": [_told(row) for row in evaluation.rows],
     }
     return Evaluated(**{**known, **added})

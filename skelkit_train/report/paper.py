@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PUBLISHED", "Published", "published"]
+__all__ = ["COMPLETE", "PUBLISHED", "Published", "published"]
+
+COMPLETE: Mapping[tuple[str, str], int] = {
+    ("ntu60", "xsub"): 16_487,
+    ("ntu60", "xview"): 18_932,
+    ("ntu120", "xsub"): 50_919,
+    ("ntu120", "xset"): 59_477,
+}
+"""Test samples of the whole dataset, by dataset and protocol (docs/protocols.md)."""
 
 
 @dataclass(frozen=True)

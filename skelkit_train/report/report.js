@@ -39,10 +39,13 @@ function table(place, evaluation) {
       published.filter((one) => one.share === row.share).forEach((one) => line("published", paper(one), (cell, name) => cell.append(name === "top1" ? percent(one.top1) : "")));
   });
   line("chance", "chance", (cell, name) => cell.append(name === "top1" ? percent(evaluation.chance) : ""));
+  if (evaluation.test < 100) line("chance", `one of ${evaluation.test} test samples`, (cell, name) => cell.append(name === "top1" ? percent(1 / evaluation.test) : ""));
   const several = Math.max(...rows.map((row) => row.trials.length));
   const why = dataset ? `The paper has no figures for ${dataset} ${protocol} under these settings.`
     : `Whether the paper has figures for it is not known: the store ${evaluation.data} has gone, or has changed. Given to skelkit-train report, it tells.`;
-  const notes = [several > 1 ? `Means of ${several} trainings \u00b1 standard deviation.` : "", published.length ? "" : why];
+  const fewer = evaluation.complete && evaluation.test < 0.9 * evaluation.complete
+    ? `The published figures are on the ${evaluation.complete.toLocaleString("en")} test samples of the whole dataset, these on ${evaluation.test}.` : "";
+  const notes = [several > 1 ? `Means of ${several} trainings \u00b1 standard deviation.` : "", published.length ? fewer : why];
   add(block, "p", { class: "note" }, notes.filter(Boolean).join(" "));
 }
 const paper = (one) => `published, ${one.encoder}` + (one.share === null ? "" : `, ${one.share} % labels`) + (one.pretrained_on ? `, pretrained on ${one.pretrained_on}` : "");

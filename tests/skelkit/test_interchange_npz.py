@@ -72,6 +72,14 @@ def test_round_trip(file: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.concatenate([b.joints, c.joints, a.joints]), given["joints"])
 
 
+def test_millimetres_are_told(file: Path, tmp_path: Path) -> None:
+    given = arrays()["joints"]
+    assert import_file(saved(file), tmp_path / "a.h5", NTU, format="npz").notes == ()
+    notes = import_file(saved(file, joints=1000 * given), tmp_path / "b.h5", NTU, format="npz").notes
+    assert len(notes) == 3
+    assert all("m away, expected metres" in note for note in notes)
+
+
 def test_one_body_without_an_axis_for_it(file: Path) -> None:
     given = arrays()["joints"][:, 0]
     a, b, c = read_npz(saved(file, joints=given), NTU)

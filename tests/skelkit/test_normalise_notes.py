@@ -127,6 +127,15 @@ def test_told_of_who_is_left_out_or_joined_by_slot_or_id() -> None:
         )
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_told_of_a_joint_beyond_any_reach(recipe: str) -> None:
+    given = bodies([1, 1, 1, 1, 1])
+    assert not any("metres" in note for note in RECIPES[recipe].apply(given, NTU).notes)
+    given.joints[3, 0, 7, 1] = -1800
+    note, *_ = RECIPES[recipe].apply(given, NTU).notes
+    assert note == "a joint is 1800 m away, expected metres, at most 20.0"
+
+
 def test_told_of_gaps_that_are_closed() -> None:
     given = bodies([1, 1, 1, 1, 1], [1, 0, 0, 1, 1], tracks=True)
     assert close_gaps(given, NTU).notes == (

@@ -100,6 +100,22 @@ def test_a_missing_source_is_named(tmp_path: Path) -> None:
         list_files([tmp_path / "absent"], ".skeleton")
 
 
+def test_a_misspelt_source_is_told_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "sample.zip").touch()
+    with pytest.raises(SkelkitError, match=r"no such file or folder; did you mean sample\.zip\?"):
+        list_files([tmp_path / "sampel.zip"], ".skeleton")
+
+
+def test_a_source_without_a_file_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "right").mkdir()
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "right" / "a.skeleton").touch()
+    (tmp_path / "wrong" / "a.txt").touch()
+    listing = list_files([tmp_path / "wrong", tmp_path / "right"], ".skeleton")
+    assert [file.name for file in listing.files] == ["a.skeleton"]
+    assert list(map(str, listing.unreadable)) == [f"{tmp_path}/wrong: no .skeleton file in it"]
+
+
 def test_no_file_at_all(tmp_path: Path) -> None:
     with pytest.raises(SkelkitError, match=r"no \.skeleton file"):
         list_files([_folder(tmp_path, {"a.txt": b""})], ".skeleton")
@@ -189,11 +205,13 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.skeleton").symlink_to(tmp_path / "nowhere")
     (tmp_path / ".#b.skeleton").symlink_to("me@here.1")  # an editor's lock, hidden like others
     os.mkfifo(tmp_path / "c.skeleton")
+    (tmp_path / "d.skeleton").mkdir()
     listing = list_files([tmp_path], ".skeleton")
     assert [file.name for file in listing.files] == ["a.skeleton"]
     assert sorted(map(str, listing.unreadable)) == [
         f"{tmp_path}/b.skeleton: a link to a file that is not there",
         f"{tmp_path}/c.skeleton: not a plain file",
+        f"{tmp_path}/d.skeleton: a folder, expected a file",
     ]
     with pytest.raises(SkelkitError, match="neither a file nor a folder"):
         list_files([tmp_path / "c.skeleton"], ".skeleton")

@@ -277,8 +277,22 @@ def test_parts_and_places(path: Path) -> None:
             store.place("S00X")
         with pytest.raises(StoreError, match="the first is S000"):
             store.place("")
-        with pytest.raises(StoreError, match="no protocol 'xsub'; it has xview"):
+        with pytest.raises(StoreError, match="no protocol 'xsub'; it has xview; a protocol can also be"):
             store.part("xsub", train=True)
+        with pytest.raises(StoreError, match="no protocol 'xviev'; it has xview; did you mean xview"):
+            store.part("xviev", train=True)
+
+
+def test_a_part_by_a_rule(path: Path) -> None:
+    with Store(path) as store:
+        assert store.part("subject:0,2-3", train=True).tolist() == [0, 2, 3]
+        assert store.part("subject:0,2-3", train=False).tolist() == [1, 4]
+        with pytest.raises(StoreError, match=r"a\.h5: no column 'setup'; .* \(columns: camera, subject\)"):
+            store.part("setup:1", train=True)
+        with pytest.raises(StoreError, match=r"a\.h5: 'subject:x', expected COLUMN:VALUES"):
+            store.part("subject:x", train=True)
+        with pytest.raises(StoreError, match=r"training part of subject:9 is empty; a protocol can also be"):
+            store.part("subject:9", train=True)
 
 
 def test_an_empty_part(tmp_path: Path) -> None:

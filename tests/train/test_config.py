@@ -86,7 +86,7 @@ def test_augmentation_is_made_of_the_settings(spatial, parts):
     ("text", "setting"),
     [
         ("momentum=0.99", ("momentum", 0.99)),
-        ("milestones=[3, 5]", ("milestones", [3, 5])),
+        ("milestones=[3, 5]", ("milestones", (3, 5))),
         ("representations=seq+graph", ("representations", "seq+graph")),
         ("spatial=", ("spatial", "")),
         (" momentum = 0.5 ", ("momentum", 0.5)),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from runs import CPU, PROBE, TUNE, setting
 
-from skelkit.datasets import Protocol
+from skelkit.datasets import ListedSplit, Protocol
 from skelkit.errors import SkelkitError, StoreError
 from skelkit.store import Store
 from skelkit_train.checkpoint import build_model, load_latest
@@ -222,6 +222,34 @@ def test_test_samples_that_the_run_was_pretrained_on_are_told(ntu, tiny, rewritt
     assert (transfer.pretrained_on, transfer.test_seen) == (trained_on, None)
 
 
+def test_protocol_is_the_runs_or_any_column(own_run, ntu):
+    assert setting(own_run, ntu, None).protocol == "xsub"
+    with pytest.warns(UserWarning, match=r"was pretrained with protocol xsub"):
+        found = evaluate_retrieval(setting(own_run, ntu, "subject:1-2,4"), baselines=False)
+    assert (found.protocol, found.train, found.test) == ("subject:1-2,4", 24, 8)
+    assert found.file == "eval-retrieval-ntu-subject_1-2,4.json"
+    assert found.path.is_file()
+
+
+def test_classes_that_nobody_trained_are_told_and_chance_is_of_those_trained(own_run, ntu, rewritten):
+    with Store(ntu) as store:
+        known = frozenset(store.names[k] for k in store.part("xsub", train=True) if store.label[k])
+        split = ListedSplit(known, frozenset(store.names) - known, "lists.txt")
+    changed = rewritten(ntu, protocols={"xsub": split})
+    with pytest.warns(UserWarning, match="of 1 of the 4 classes tested by xsub there is no training sample"):
+        where = setting(own_run, changed)
+    assert evaluate_retrieval(where, baselines=False).chance == 1 / 3
+
+
+def test_table_tells_what_a_test_sample_is_worth_and_who_has_not_learned(own_run, ntu):
+    lines = evaluate_finetune(setting(own_run, ntu), TUNE, representation="seq").table().splitlines()
+    assert lines[-2].split() == ["one", "of", "8", "test", "samples", "12.5%"]
+    assert lines[-1].startswith("  pretrained seq: the training loss is still ")
+    assert lines[-1].endswith("of 1.39 by a guess; more --epochs may help")
+    widths = {len(line) for line in lines[1:3]}
+    assert len(widths) == 1
+
+
 def test_an_evaluation_that_touches_the_encoder_is_found_out(own_run, ntu, monkeypatch):
     real = Features.of
 
@@ -264,7 +292,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
         with pytest.raises(error, match=message) as caught:
             task(setting(own_run, data, **where), **options)
         assert "\n" not in str(caught.value)
-    with pytest.raises(SkelkitError, match="is it a run of skelkit-train pretrain"):
+    with pytest.raises(SkelkitError, match="no such run"):
         setting(tmp_path / "no run", ntu)
     assert sorted(path.name for path in own_run.iterdir()) == before
 

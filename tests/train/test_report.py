@@ -101,7 +101,7 @@ def test_damaged_results_are_passed_over(evaluated, tmp_path, content):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["{here}/none"], 1, "no intact checkpoint"),
+        (["{here}/none"], 1, "no such run"),
         (["{run}", "-o", "{here}/none/a.html"], 1, "the folder .*none does not exist"),
         (["{run}", "{here}/none.h5"], 1, "no such file"),
         (["{run}", "{ntu}", "--protocol", "xview"], 1, "no protocol 'xview'"),

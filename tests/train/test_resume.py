@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from runs import assert_same_run, metrics, train
+from runs import CPU, assert_same_run, metrics, train
 
 from skelkit.errors import SkelkitError
 from skelkit_train import pretrain as module
@@ -164,7 +164,7 @@ def test_run_stopped_twice_in_one_epoch_is_still_the_same(ntu, tiny, tmp_path, m
             return next(answers, False)
 
     @contextmanager
-    def asked():
+    def asked(**_):
         yield Asked()
 
     monkeypatch.setattr(module, "_stop_signals", asked)
@@ -178,6 +178,14 @@ def test_run_stopped_twice_in_one_epoch_is_still_the_same(ntu, tiny, tmp_path, m
     monkeypatch.undo()
     train(ntu, tmp_path / "whole", config)
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_ctrl_c_is_answered_before_the_step_is_over(ntu, tiny, tmp_path, monkeypatch, capfd):
+    stop_in(monkeypatch, 0, signal.SIGINT)
+    with pytest.raises(SkelkitError, match="stopped after step"):
+        module.pretrain(ntu, tmp_path / "run", tiny(), device=CPU, progress=True)
+    said = "stopping after this step, and saving it; Ctrl-C again stops at once"
+    assert capfd.readouterr().err.count(said) == 1
 
 
 def test_second_ctrl_c_stops_at_once(ntu, tiny, tmp_path, monkeypatch):
