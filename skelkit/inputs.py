@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from skelkit.datasets import Dataset, ListedSplit, Split
+from skelkit.datasets import DATASETS, Dataset, ListedSplit, Split
 from skelkit.errors import InputError, SkelkitError
 from skelkit.readers import pku
 from skelkit.sources import Listing, RawFile, list_files
@@ -106,8 +106,14 @@ def gather(
             f"{', '.join(map(str, sources))}: no skeleton file in it, only label or split files"
         )
     if not any(re.match(dataset.names, file.stem) for file in kinds["skeleton"]):
-        named = kinds["skeleton"][0].where
-        raise SkelkitError(f"no file is named as those of {dataset.title}; the first is {named}")
+        first = kinds["skeleton"][0]
+        fit = [
+            other.title for other in DATASETS.values() if other.names and re.match(other.names, first.stem)
+        ]
+        raise SkelkitError(
+            f"no file is named as those of {dataset.title}; the first is {first.where}"
+            + (f", as those of {fit[0]} are" if fit else "")
+        )
     label_files = {file.stem: file for file in _each_name_once(kinds["labels"], problems)}
     if not label_files:
         raise SkelkitError(

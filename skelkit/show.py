@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skelkit.errors import StoreError
 from skelkit.store import Store
 
 __all__ = ["describe_sample", "describe_store", "protocol_lines"]
@@ -173,6 +176,17 @@ def _spread(frames: Any) -> dict[str, float]:
     }
 
 
+def _why_left_out(store: Store, name: str) -> str | None:
+    """What the conversion's report, if it lies beside the store, has to say of the sample."""
+    try:
+        report = json.loads(store.path.with_suffix(".report.json").read_text(encoding="utf-8"))
+        reasons = {row["name"]: row["reason"] for row in report["excluded"]}
+        reasons |= {Path(row["file"].rpartition("!")[2]).stem: row["reason"] for row in report["quarantined"]}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none, or of something else
+        return None
+    return reasons.get(name)
+
+
 def describe_sample(store: Store, name: str) -> tuple[dict[str, Any], str]:
     """One sequence's entry, and how far its bodies move; and the same as text.
 
@@ -180,6 +194,10 @@ def describe_sample(store: Store, name: str) -> tuple[dict[str, Any], str]:
     ------
     StoreError : no such sequence, or it is damaged
     """
+    if name not in store.names:
+        left_out = _why_left_out(store, name)
+        if left_out:
+            raise StoreError(f"{store.path}: no sequence {name!r}, it was left out: {left_out}")
     place = store.place(name)
     sequence = store.sequence(place)
     sides = {1: "train", 0: "test", -1: "neither"}

@@ -80,7 +80,7 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     type=click.Choice(["skip", "stop"]),
     default="skip",
     show_default=True,
-    help="Leave bad files out and name them in the report, or stop at the first.",
+    help="Leave bad files out, name them in the report and end well, or stop at the first.",
 )
 @overwrite_option
 @click.option("--fresh", is_flag=True, help="Start anew instead of taking up an interrupted conversion.")

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conversions import run
 
 from skelkit.datasets import DATASETS, ListedSplit, Protocol
+from skelkit.errors import StoreError
 from skelkit.sequence import SkeletonSequence
 from skelkit.show import describe_sample, describe_store
 from skelkit.skeleton import JointLayout
@@ -122,6 +124,26 @@ def test_a_shard_says_so(tmp_path: Path) -> None:
     facts, text = described(tmp_path, made([2]), replace(HEADER, shard=Shard(2, 5, "ab" * 32)))
     assert facts["shard"] == {"index": 2, "of": 5, "inputs": "ab" * 32}
     assert "shard 2 of 5, to be merged with the others" in text
+
+
+def test_columns_with_few_values_and_with_many(tmp_path: Path) -> None:
+    _, text = described(tmp_path, made([1] * 12), HEADER)
+    assert "  columns    camera 1, 2, 3; subject: 12 values\n" in text
+
+
+def test_a_sample_that_was_left_out_is_told_why(raw: Path, tmp_path: Path) -> None:
+    (raw / "S001C001P001R001A001.skeleton").write_bytes(b"1\nx\n")
+    (raw / "S001C001P001R001A061.skeleton").write_bytes(b"0\n")
+    run(raw, tmp_path / "a.h5")
+    with Store(tmp_path / "a.h5") as store:
+        for name, why in (("A001", "found 'x', expected"), ("A061", "action 61 is not in NTU RGB")):
+            with pytest.raises(StoreError, match=f"no sequence .*{name}', it was left out: {why}"):
+                describe_sample(store, f"S001C001P001R001{name}")
+        for damaged in ("", "[]", '{"excluded": [], "quarantined": [{"file": 1}]}', None):
+            report = tmp_path / "a.report.json"
+            report.unlink() if damaged is None else report.write_text(damaged)
+            with pytest.raises(StoreError, match="did you mean S001"):
+                describe_sample(store, "S001C001P001R001A001")
 
 
 def test_a_sample_with_a_body_that_is_never_there(tmp_path: Path) -> None:
