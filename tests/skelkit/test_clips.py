@@ -279,10 +279,8 @@ def test_two_split_files_of_one_protocol(pku_raw: Path, tmp_path: Path) -> None:
 
 
 def test_files_of_another_dataset(pku_raw: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        SkelkitError,
-        match=r"no file is named as those of PKU-MMD I; the first is .*A01N01-L.*, as those of PKU-MMD II are",
-    ):
+    said = r"no file is named as those of PKU-MMD I; the first is .*A01N01-L.*, as those of PKU-MMD II are"
+    with pytest.raises(SkelkitError, match=said):
         run(pku_raw, tmp_path / "a.h5", "pku1")
 
 
