@@ -243,11 +243,11 @@ def main(given: argparse.Namespace) -> None:
     file = DOCS / "results.json"
     results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     configs = {each: digest(each) for each in experiments(given.seeds)}
+    for each, config in configs.items():
+        if any(row["config"] != config for row in results.get(each.name, ())):
+            del results[each.name]
     todo = [
-        each
-        for each, config in configs.items()
-        if all(text in each.name for text in given.only)
-        and not any(row["config"] == config for row in results.get(each.name, ()))
+        each for each in configs if all(text in each.name for text in given.only) and each.name not in results
     ]
     failed: list[str] = []
     stores = {
