@@ -68,7 +68,8 @@ class RawFile:
         except (zipfile.BadZipFile, zlib_error, LZMAError, EOFError) as error:
             raise InputError(self.where, f"damaged in its archive: {error}") from None
         except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:  # Runtime: encrypted
-            raise InputError(self.where, f"cannot be read: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(self.where, f"cannot be read: {reason}") from None
 
 
 def _open_archive(path: str) -> zipfile.ZipFile:

@@ -25,7 +25,7 @@ from skelkit.cli.base import (
 if TYPE_CHECKING:
     from skelkit.conversion import Report
 
-_SHOWN, _NOTED = 5, 2
+_SHOWN, _NOTED, _FEW = 5, 2, 3
 """Rows of what was quarantined, and of notes, on the screen; the report has all."""
 
 
@@ -155,7 +155,8 @@ def _tell(report: Report, out: Path, voice: Voice) -> None:
     files = f"{report.found} file{'s' * (report.found != 1)}"
     click.echo(f"{out}: {report.kept} sequences of {files} in {report.seconds:.1f} s{shard}")
     for reason, count in Counter(row["reason"] for row in report.excluded).items():
-        click.echo(f"  excluded     {count}: {reason}")
+        names = ", ".join(row["name"] for row in report.excluded if row["reason"] == reason)
+        click.echo(f"  excluded     {count}: {reason}{f' ({names})' if count <= _FEW else ''}")
     shown = len(report.quarantined) if voice.verbose else _SHOWN
     if len(report.quarantined) > shown:
         click.echo(f"  quarantined  {len(report.quarantined)}, the first of them:")
