@@ -119,7 +119,10 @@ def test_convert_for_people(raw: Path, tmp_path: Path) -> None:
     result = skelkit("convert", raw, "--dataset", "ntu60", "--workers", 1, "-o", tmp_path / "s.h5")
     assert result.exit_code == 0
     assert re.search(r"s\.h5: 40 sequences of 48 files in \d+\.\d s\n", result.stdout)
-    assert "excluded     1: action 61 is not in NTU RGB+D 60 (S001C001P001R001A061)" in result.stdout
+    assert (
+        "excluded     1: action 61 is not in NTU RGB+D 60, which has 1 to 60 (S001C001P001R001A061)"
+        in result.stdout
+    )
     assert "A041.skeleton, line 2: found 'x'" in result.stdout
     assert "quarantined  7, the first of them:" in result.stdout
     assert "ignored      1 other files" in result.stdout
