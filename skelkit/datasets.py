@@ -51,9 +51,9 @@ class Protocol:
         ------
         SkelkitError : it is not of that form
         """
-        column, colon, values = text.partition(":")
+        column, _, values = text.rpartition(":")
         try:
-            if not (column.isidentifier() and colon):
+            if not column or "/" in column:
                 raise ValueError
             return cls(column, frozenset(_numbers(values.split(","))))
         except ValueError:

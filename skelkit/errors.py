@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 __all__ = ["InputError", "SkelkitError", "StoreError", "did_you_mean", "look_up", "no_such"]
 
+
+_LOOKED_AT = 2000
+"""Names beside a missing path: more take too long to compare."""
 
 Value = TypeVar("Value")
 
@@ -37,7 +41,8 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
 def no_such(what: str, path: Path) -> str:
     """A message about a path where nothing is, with what lies beside it under a similar name."""
     try:
-        beside = sorted(other.name for other in path.absolute().parent.iterdir())
+        some = islice(path.absolute().parent.iterdir(), _LOOKED_AT)
+        beside = sorted(other.name for other in some if other.name != path.name)
     except OSError:
         beside = []
     return f"{path}: no such {what}{did_you_mean(path.name, beside)}"

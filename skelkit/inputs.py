@@ -44,7 +44,7 @@ class Inputs:
     ignored: list[str]
     """Other files in the sources."""
     found: int
-    """Raw files, those left out and archives that cannot be opened included."""
+    """Raw files, those left out included, and sources of which none could be had."""
 
     def shard(self, index: int, of: int) -> Inputs:
         """Part ``index``, from 1; what concerns no single raw file goes with the first."""

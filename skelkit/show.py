@@ -182,9 +182,10 @@ def _why_left_out(store: Store, name: str) -> str | None:
         report = json.loads(store.path.with_suffix(".report.json").read_text(encoding="utf-8"))
         reasons = {row["name"]: row["reason"] for row in report["excluded"]}
         reasons |= {Path(row["file"].rpartition("!")[2]).stem: row["reason"] for row in report["quarantined"]}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # none, or of something else
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):  # none, or damaged
         return None
-    return reasons.get(name)
+    reason = reasons.get(name)
+    return reason if isinstance(reason, str) and reason.isprintable() else None
 
 
 def describe_sample(store: Store, name: str) -> tuple[dict[str, Any], str]:

@@ -126,7 +126,7 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
         except InputError as error:
             listing.unreadable.append(error)
             continue
-        before = len(listing.files)
+        before = len(listing.files), len(listing.unreadable)
         for file in found:
             if file.name.startswith("."):
                 continue
@@ -134,7 +134,7 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
                 listing.files.append(file)
             else:
                 listing.others.append(file.where)
-        if len(listing.files) == before:
+        if (len(listing.files), len(listing.unreadable)) == before:
             useless.append(str(source))
     wanted = f"no {' or '.join(suffixes)} file in it"
     if not listing.files:
@@ -158,8 +158,9 @@ def _in_folder(folder: str, suffixes: tuple[str, ...], listing: Listing) -> list
             continue
         seen.add(os.path.realpath(parent))
         for name in folders:
-            if splitext(name)[1].lower() in suffixes:
-                listing.unreadable.append(InputError(join(parent, name), "a folder, expected a file"))
+            path = join(parent, name)
+            if splitext(name)[1].lower() in suffixes and not name.startswith(".") and _is_empty(path):
+                listing.unreadable.append(InputError(path, "an empty folder, expected a file"))
         for name in names:
             if name.startswith("."):
                 continue
@@ -176,6 +177,13 @@ def _in_folder(folder: str, suffixes: tuple[str, ...], listing: Listing) -> list
             if splitext(name)[1].lower() in suffixes:
                 listing.unreadable.append(InputError(path, what))
     return files
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        return not os.listdir(folder)
+    except OSError:  # told where the walk comes to it
+        return False
 
 
 def _in_archive(path: str, _suffixes: tuple[str, ...], listing: Listing) -> list[RawFile]:

@@ -246,6 +246,8 @@ def load_latest(run: Path) -> Checkpoint:
     ------
     SkelkitError : the run has none
     """
+    if run.is_file():
+        raise SkelkitError(f"{run}: is a file, expected a run")
     if not run.is_dir():
         raise SkelkitError(no_such("run", run))
     for path in reversed(checkpoints(run)):

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,10 @@ class Totals:
 
 
 class Progress:
-    """A line on standard error: the epoch, loss, accuracy, time left, speed and memory."""
+    """A line on standard error: the epoch, loss, accuracy, time left, speed and memory.
+
+    Who reads it may be gone before the run is, as ``tee`` is after Ctrl-C, and the run is still to be saved.
+    """
 
     def __init__(self, epochs: int, batches: int, done: int, device: torch.device, shown: bool) -> None:
         self.epochs = epochs
@@ -126,7 +130,8 @@ class Progress:
         )
 
     def step(self) -> None:
-        self.bar.update()
+        with suppress(OSError):
+            self.bar.update()
 
     def show(self, epoch: int, totals: Totals) -> None:
         """Bring it up to date in the epoch, counted from 0."""
@@ -142,10 +147,12 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self.bar.write(text, sys.stderr)
+        with suppress(OSError):
+            self.bar.write(text, sys.stderr)
 
     def close(self) -> None:
-        self.bar.close()
+        with suppress(OSError):
+            self.bar.close()
 
 
 def memory_in_use(device: torch.device) -> int:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -366,11 +367,12 @@ def _stop_signals(said: bool) -> Iterator[list[int]]:
 
     def note(number: int, _: FrameType | None) -> None:
         # A second SIGTERM asks for no more: under torchrun a process may get it from two sides.
-        if number == signal.SIGINT and number in asked:
+        if number == signal.SIGINT and asked:
             raise KeyboardInterrupt
         asked.append(number)
-        if said and len(asked) == 1:  # by the system: Python's own stream may be in the midst of a line
-            os.write(2, b"\nstopping after this step, and saving it; Ctrl-C again stops at once\n")
+        if said and len(asked) == 1 and sys.stderr is not None:
+            with suppress(OSError):  # by the system: Python's own stream may be in the midst of a line
+                os.write(2, b"\nstopping after this step, and saving it; another Ctrl-C stops at once\n")
 
     try:
         old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -140,7 +140,9 @@ class Voice:
 
             def on_start(self, _: event.Event) -> None:
                 if not self.told:
-                    click.echo("compiling the kernels, once on this machine: up to a minute", err=True)
+                    from tqdm import tqdm
+
+                    tqdm.write("compiling the kernels, once on this machine: a minute or so", sys.stderr)
                 self.told = True
 
             def on_end(self, _: event.Event) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from skelkit.conversion import Report
 
 _SHOWN, _NOTED, _FEW = 5, 2, 3
-"""Rows of what was quarantined, and of notes, on the screen; the report has all."""
+"""Rows of what was quarantined, of notes, and names of what was excluded for one reason, on the screen; the
+report has all."""
 
 
 def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -155,8 +156,9 @@ def _tell(report: Report, out: Path, voice: Voice) -> None:
     files = f"{report.found} file{'s' * (report.found != 1)}"
     click.echo(f"{out}: {report.kept} sequences of {files} in {report.seconds:.1f} s{shard}")
     for reason, count in Counter(row["reason"] for row in report.excluded).items():
-        names = ", ".join(row["name"] for row in report.excluded if row["reason"] == reason)
-        click.echo(f"  excluded     {count}: {reason}{f' ({names})' if count <= _FEW else ''}")
+        names = [row["name"] for row in report.excluded if count <= _FEW and row["reason"] == reason]
+        told = f" ({', '.join(names)})" if names else ""
+        click.echo(f"  excluded     {count}: {reason}{told}")
     shown = len(report.quarantined) if voice.verbose else _SHOWN
     if len(report.quarantined) > shown:
         click.echo(f"  quarantined  {len(report.quarantined)}, the first of them:")

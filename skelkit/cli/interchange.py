@@ -23,6 +23,7 @@ from skelkit.cli.base import (
 
 FORMAT_NAMES = ("npz", "pyskl", "ctrgcn", "isc")
 _NOTED = 5
+"""Notes on the screen."""
 
 
 @click.command("import")
@@ -71,7 +72,7 @@ def import_(
         raise click.UsageError("--protocol: the same name is given twice")
     layout = parsed("--skeleton", load_layout, skeleton)
     voice.say(recipe_line(recipe))
-    with voice.stage(f"reading {file}, writing {out}"):
+    with voice.stage(f"reading {file}, writing {out}"), voice.compiling():
         report = import_file(
             file, out, layout, format=format_, protocols=rules, recipe=recipe, overwrite=overwrite
         )

@@ -43,6 +43,8 @@ EXPORTERS: Mapping[str, Callable[[Store, Path, str | None], Written]] = {
     "isc": isc.write,
 }
 """By format: (store, file or folder to write, protocol or None) -> what was written."""
+_BY_NAME = ("npz", "pyskl")
+"""Those that have protocols of the store under their names."""
 
 _MOST_HEADER_BYTES = 60_000
 """HDF5 takes 64 KiB for an attribute of a store."""
@@ -204,4 +206,7 @@ def export_store(
     with Store(path) as store:
         if protocol is not None:
             store.part(protocol, train=True)  # which says so where there is none of that name
+            if protocol not in store.protocols and format in _BY_NAME:
+                known = ", ".join(store.protocols) or "none"
+                raise SkelkitError(f"{format} keeps protocols by name, not {protocol!r}; {path} has {known}")
         return write(store, out, protocol)

@@ -64,7 +64,7 @@ def _with_note_of_far(sequence: SkeletonSequence) -> SkeletonSequence:
     farthest = max(joints.max(initial=0), -joints.min(initial=0))
     if farthest <= _REACH:
         return sequence
-    note = f"a joint is {farthest:.4g} m away, expected metres, at most {_REACH}"
+    note = f"a joint is {farthest:.4g} m away, expected metres, at most {_REACH:g}"
     return sequence.changed(notes=(*sequence.notes, note))
 
 

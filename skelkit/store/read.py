@@ -168,7 +168,8 @@ class Store:
             raise StoreError(f"{self.path}: {error}") from None
         if rule.column not in self.columns:
             raise StoreError(f"{self.path}: no column {rule.column!r}; {self._rules()}")
-        return np.isin(self.columns[rule.column], list(rule.train)).astype(np.int8)
+        values = self.columns[rule.column]
+        return np.where(values == UNKNOWN, -1, np.isin(values, list(rule.train)))
 
     def _rules(self) -> str:
         """What else a protocol can be."""

@@ -51,7 +51,7 @@ def embed(
 
     check_features_path(out)
     where = picked_device(device, voice)
-    with voice.stage(f"computing features of {data}"):
+    with voice.stage(f"computing features of {data}"), voice.compiling():
         found = compute(run, data, device=where, representation=representation, progress=not voice.quiet)
     with voice.stage(f"writing {out}"):
         write_features(out, found)

@@ -123,7 +123,7 @@ def _evaluate(task: Callable[..., Evaluation], *settings: Any, common: dict[str,
         )
     held_out = ", ".join(f"{len(places)} {part}" for part, places in setting.held_out.items())
     voice.say(f"{setting.protocol}: {len(setting.train)} train, {held_out}")
-    with voice.stage("evaluating"):
+    with voice.stage("evaluating"), voice.compiling():
         found = task(
             setting,
             *settings,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import re
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +18,8 @@ from skelkit.files import replacing
 
 __all__ = ["Evaluation", "Row", "Trial", "file_name", "own_name", "summarise", "write"]
 
+_LONGEST = 150
+"""Characters of a file's name."""
 _FEW = 100
 """Test samples, of which one more or less is a point of accuracy."""
 
@@ -108,7 +110,7 @@ class Evaluation:
     """Samples; 0: no subjects were held out."""
     subjects_held_out: list[int]
     chance: float
-    """Accuracy of a guess among the classes of the training part."""
+    """Accuracy of a guess among the classes of the training part, which misses test samples of others."""
     settings: dict[str, Any]
     classes: list[str]
     """(K,) names."""
@@ -158,10 +160,12 @@ class Evaluation:
 
     def _unfinished(self) -> Iterator[str]:
         """A line for each encoder whose training has hardly begun to fit: few samples make few steps."""
-        guess = math.log(1 / self.chance)
+        guess = math.log(len(self.classes))
         for row in self.rows:
-            loss = max((trial.curve[-1]["loss"] for trial in row.trials if trial.curve), default=0)
-            if loss > guess / 2 > 0:
+            last = [trial.curve[-1] for trial in row.trials if trial.curve]
+            losses = (value for point in last for name, value in point.items() if name.startswith("loss"))
+            loss = max(losses, default=0)  # of several encoders whose scores are fused, each has its own
+            if guess / 2 < loss <= guess:  # above it, something else is wrong
                 yield (
                     f"  {row.title}: the training loss is still {loss:.2f} in the last epoch, of {guess:.2f} "
                     "by a guess; more --epochs may help"
@@ -234,7 +238,10 @@ def file_name(prefix: str, settings: dict[str, Any], defaults: dict[str, Any]) -
             values = value if isinstance(value, list | tuple) else [value]
             text = "+".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
             parts.append(name if value is True else f"{name}{text}")
-    return re.sub("[/:]", "_", "-".join(parts)) + ".json"
+    text = "-".join(parts).replace("/", "_").replace(":", "=")
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{text}.json"
 
 
 def own_name(run: Path, file: str, content_hash: str) -> str:

@@ -208,7 +208,8 @@ def open_setting(
     StoreError : the store is damaged or lacks the protocol
     """
     checkpoint = load_latest(run)
-    protocol = protocol or checkpoint.config.protocol
+    if protocol is None:
+        protocol = checkpoint.config.protocol
     beside = _beside(run, checkpoint, others)
     with Store(data) as store:
         checkpoint.data.check(store)
@@ -216,13 +217,13 @@ def open_setting(
         label = store.label[np.concatenate([train, test])]
         if (label < 0).any():
             raise SkelkitError(f"{data}: some samples have no label (-1), which evaluation needs")
-        _warn_of_unknown(test, store, train, protocol)
         held_out = {"test": test}
         held: list[int] = []
         if subjects:
             if "subject" not in store.columns:
                 raise SkelkitError(f"{data}: has no subjects, so that none can be held out")
             train, held_out["validation"], held = hold_out(store.columns["subject"], train, subjects, seed)
+        _warn_of_unknown(store, protocol, train, test)
         setting = Setting(
             run=run,
             checkpoint=checkpoint,
@@ -274,7 +275,7 @@ def _beside(run: Path, checkpoint: Checkpoint, others: Sequence[Path]) -> list[t
     return found
 
 
-def _warn_of_unknown(test: NDArray[np.int64], store: Store, train: NDArray[np.int64], protocol: str) -> None:
+def _warn_of_unknown(store: Store, protocol: str, train: NDArray[np.int64], test: NDArray[np.int64]) -> None:
     """Of classes that no training can teach."""
     tested, trained = np.unique(store.label[test]), np.unique(store.label[train])
     unknown = len(np.setdiff1d(tested, trained))

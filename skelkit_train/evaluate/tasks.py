@@ -345,6 +345,7 @@ def _finish(
     """The evaluation, written into the run."""
     test = setting.held_out["test"]
     label = setting.sequences.label[test]
+    trained = np.unique(setting.sequences.label[setting.train])
     settings = {**settings, "subjects": len(setting.subjects)}
     if setting.others:
         representation = rows[0].representation
@@ -366,7 +367,7 @@ def _finish(
             test=len(test),
             validation=len(setting.held_out.get("validation", ())),
             subjects_held_out=setting.subjects,
-            chance=1 / len(np.unique(setting.sequences.label[setting.train])),
+            chance=float(np.isin(label, trained).mean() / len(trained)),
             settings=settings,
             classes=setting.classes,
             test_samples={"name": [setting.names[place] for place in test], "label": label.tolist()},

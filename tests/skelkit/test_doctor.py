@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from numba import njit
 
 from skelkit import cli, doctor
+from skelkit.cli.base import Voice
 from skelkit.doctor import Finding, examine
 
 
@@ -24,6 +27,17 @@ def test_here_all_that_skelkit_needs_is_good(tmp_path: Path) -> None:
     assert found["numpy"].found == metadata.version("numpy")
     assert {found[name].state for name in ("Python", "numba", "h5py", "HDF5", "disk")} == {"ok"}
     assert all(finding.advice for finding in found.values() if finding.state != "ok")
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+def test_compilation_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for voice, told in ((Voice(), 1), (Voice(quiet=True), 0)):
+        with voice.compiling():
+            for one in (1, 1.0):
+                njit(lambda x: x + 1)(one)
+        said = capsys.readouterr()
+        assert said.err.count("compiling the kernels, once on this machine") == told
+        assert said.out == ""
 
 
 def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

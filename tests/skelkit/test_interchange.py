@@ -74,6 +74,27 @@ def test_the_formats_of_the_command_are_those_of_the_modules() -> None:
     assert isinstance(cli.main.commands["export"], click.Command)
 
 
+@pytest.mark.parametrize("format", FORMAT_NAMES)
+def test_a_rule_is_exported_where_the_format_has_one_split(store: Path, tmp_path: Path, format: str) -> None:
+    out = tmp_path / "out"
+    if format in ("npz", "pyskl"):
+        with pytest.raises(SkelkitError, match=f"{format} keeps protocols by name, not 'subject:1'"):
+            export_store(store, out, format=format, protocol="subject:1")
+        assert not out.exists()
+    else:
+        assert export_store(store, out, format=format, protocol="subject:1").sequences == 3
+
+
+def test_import_shows_the_first_of_many_notes(tmp_path: Path) -> None:
+    far = {**dict.fromkeys(("length", "label"), np.ones(9, np.int64)), "name": np.array(list("abcdefghi"))}
+    np.savez(tmp_path / "x.npz", joints=np.full((9, 25, 3), 99, np.float32), **far)  # type: ignore[arg-type]
+    words = ["import", tmp_path / "x.npz", "--from", "npz", "--skeleton", "ntu25", "-o", tmp_path / "a.h5"]
+    lines = [line.split(maxsplit=1)[1] for line in run(*words).splitlines() if " note " in line]
+    assert lines[0] == "a: a joint is 99 m away, expected metres, at most 20"
+    assert lines[5:] == ["and 4 more, which --verbose tells"]
+    assert run(*words, "--overwrite", "--verbose").count("expected metres") == 9
+
+
 def test_export_for_people(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "b.pkl"
     said = run("export", store, "--to", "pyskl", "-o", out)
@@ -88,6 +109,7 @@ def test_what_cannot_be_exported(store: Path, tmp_path: Path, format: str) -> No
         (tmp_path / "absent.h5", out, "xsub", "absent.h5: no such file"),
         (tmp_path / "x.npz", out, "xsub", "x.npz: not a store"),
         (store, out, "xview", "no protocol 'xview'; it has xsub"),
+        (store, out, "subject:9", "training part of subject:9 is empty"),
         (store, tmp_path / "absent" / "x", "xsub", "the folder .*absent does not exist"),
         (store, store, "xsub", "a.h5: exists already; --overwrite replaces it"),
     ):

@@ -106,6 +106,12 @@ def test_a_misspelt_source_is_told_what_lies_beside_it(tmp_path: Path) -> None:
         list_files([tmp_path / "sampel.zip"], ".skeleton")
 
 
+def test_a_misspelt_source_is_not_told_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "dangling.zip").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SkelkitError, match=r"dangling\.zip: no such file or folder$"):
+        list_files([tmp_path / "dangling.zip"], ".skeleton")
+
+
 def test_a_source_without_a_file_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "right").mkdir()
     (tmp_path / "wrong").mkdir()
@@ -211,7 +217,7 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     assert sorted(map(str, listing.unreadable)) == [
         f"{tmp_path}/b.skeleton: a link to a file that is not there",
         f"{tmp_path}/c.skeleton: not a plain file",
-        f"{tmp_path}/d.skeleton: a folder, expected a file",
+        f"{tmp_path}/d.skeleton: an empty folder, expected a file",
     ]
     with pytest.raises(SkelkitError, match="neither a file nor a folder"):
         list_files([tmp_path / "c.skeleton"], ".skeleton")

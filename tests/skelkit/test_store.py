@@ -132,6 +132,9 @@ def test_a_column_that_one_sequence_lacks_is_minus_one(tmp_path: Path) -> None:
     with Store(tmp_path / "a.h5") as store:
         assert store.columns["camera"].tolist() == [1, -1]
         assert store.protocols["xview"].tolist() == [0, -1]
+        assert store.part("camera:1", train=True).tolist() == [0]
+        with pytest.raises(StoreError, match="test part of camera:1 is empty"):
+            store.part("camera:1", train=False)
 
 
 def test_the_content_hash_knows_every_part(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_streamed_run_that_is_stopped_goes_on_to_the_bit(ntu, tiny, tmp_path, mo
             def __bool__(self):
                 return next(answers)
 
-        patch.setattr(module, "_stop_signals", lambda: module.nullcontext(Asked()))
+        patch.setattr(module, "_stop_signals", lambda **_: module.nullcontext(Asked()))
         with pytest.raises(SkelkitError, match="stopped after step 4, in epoch 2; it is saved"):
             train(ntu, tmp_path / "run", config)
     assert threads() == []
@@ -101,7 +101,7 @@ def test_data_is_resident_where_half_of_the_free_memory_is_enough(ntu, tiny, tmp
     for free, words in ((2 * size, "resident on cpu"), (size, "streamed from the disk")):
         monkeypatch.setattr(data_module, "_free_memory", lambda free=free: free)
         pretrain(ntu, tmp_path / words, tiny(epochs=1), device=CPU)
-        assert f"0.00 GB {words}; float32 on cpu\n" in capsys.readouterr().err
+        assert f"1 MB {words}; float32 on cpu\n" in capsys.readouterr().err
 
 
 def test_free_memory_is_something():

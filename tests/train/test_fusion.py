@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from runs import CPU, train
+from runs import CPU, PROBE, train
 
 from skelkit.datasets import Protocol
 from skelkit.errors import SkelkitError
@@ -149,6 +149,12 @@ def test_every_task_takes_runs_together(task, fusion, pair, ntu):
     assert [other["run"] for other in found["fused_with"]] == [str(second)]
 
 
+def test_table_of_fused_scores_tells_who_has_not_learned(pair, ntu):
+    first, second = pair
+    scores = evaluate_linear(setting(first, ntu, second), PROBE, fusion="scores", baselines=False)
+    assert "pretrained seq+graph: the training loss is still" in scores.table().splitlines()[-1]
+
+
 def test_test_samples_that_another_run_has_seen_are_told(pair, ntu, tiny, rewritten, tmp_path):
     first, _ = pair
     protocols = {
@@ -195,7 +201,7 @@ def test_runs_on_other_data_are_refused(pair, ntu, kinect, make_store, tiny, tmp
         (["second"], "seq", "second: has graph, not seq"),
         (["second/../first"], None, "first: this run is given twice"),
         (["second", "second"], None, "second: this run is given twice"),
-        (["none"], None, "none: no intact checkpoint"),
+        (["none"], None, "none: no such run"),
     ],
 )
 def test_what_cannot_be_fused_is_one_line(others, wanted, message, pair, ntu):

@@ -79,6 +79,16 @@ def test_looking_is_due_at_once_and_then_seldom():
 # What is seen
 
 
+def test_a_large_model_on_a_cpu_is_warned_of(ntu, tiny, tmp_path, monkeypatch, capsys):
+    pretrain(ntu, tmp_path / "small", tiny(epochs=1), device=CPU)
+    assert "weights on a CPU" not in capsys.readouterr().err
+    monkeypatch.setattr("skelkit_train.pretrain._SMALL", 10)
+    pretrain(ntu, tmp_path / "large", tiny(epochs=1), device=CPU)
+    assert (
+        "million weights on a CPU: a step takes seconds to minutes; --preset small" in capsys.readouterr().err
+    )
+
+
 def test_progress_line_has_all_there_is_to_see(ntu, tiny, tmp_path, capsys):
     pretrain(ntu, tmp_path / "run", tiny(), device=CPU)
     last = capsys.readouterr().err.splitlines()[-1]

@@ -184,8 +184,22 @@ def test_ctrl_c_is_answered_before_the_step_is_over(ntu, tiny, tmp_path, monkeyp
     stop_in(monkeypatch, 0, signal.SIGINT)
     with pytest.raises(SkelkitError, match="stopped after step"):
         module.pretrain(ntu, tmp_path / "run", tiny(), device=CPU, progress=True)
-    said = "stopping after this step, and saving it; Ctrl-C again stops at once"
+    said = "stopping after this step, and saving it; another Ctrl-C stops at once"
     assert capfd.readouterr().err.count(said) == 1
+
+
+def test_run_is_saved_although_nobody_reads_its_output_any_more(ntu, tiny, tmp_path):
+    (tmp_path / "c.toml").write_text(tiny(epochs=10**6).to_toml())
+    words = ["pretrain", ntu, "--config", tmp_path / "c.toml", "-o", tmp_path / "run", "--device", "cpu"]
+    command = [sys.executable, "-m", "skelkit_train", *map(str, words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        read = b""
+        while b"epoch 2" not in read:
+            read += process.stderr.read(1)
+        process.stderr.close()  # as when Ctrl-C ends the tee that it is piped into
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+    assert checkpoints(tmp_path / "run")
 
 
 def test_second_ctrl_c_stops_at_once(ntu, tiny, tmp_path, monkeypatch):
