@@ -161,7 +161,7 @@ def convert(
                 found=inputs.found,
                 kept=journal.kept,
                 excluded=inputs.excluded + journal.excluded,
-                quarantined=journal.quarantined + inputs.quarantined,
+                quarantined=inputs.quarantined + journal.quarantined,  # whole sources first
                 notes=journal.notes,
                 ignored=inputs.ignored,
                 recipe=dict(header.recipe),

@@ -71,7 +71,9 @@ def describe_store(store: Store) -> tuple[dict[str, Any], str]:
 def _column(name: str, values: NDArray[np.int64]) -> str:
     """Its values, or where they are many, how many they are."""
     known = np.unique(values)
-    return f"{name} {', '.join(map(str, known))}" if len(known) <= _FEW else f"{name}: {len(known)} values"
+    if len(known) <= _FEW:
+        return f"{name} {', '.join(map(str, known))}"
+    return f"{name} {known[0]} to {known[-1]}, {len(known)} values"
 
 
 def _entry(topic: str, text: str) -> list[str]:

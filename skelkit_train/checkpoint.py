@@ -247,7 +247,7 @@ def load_latest(run: Path) -> Checkpoint:
     SkelkitError : the run has none
     """
     if run.is_file():
-        raise SkelkitError(f"{run}: is a file, expected a run")
+        raise SkelkitError(f"{run}: is a file, expected a run; RUN comes before DATA")
     if not run.is_dir():
         raise SkelkitError(no_such("run", run))
     for path in reversed(checkpoints(run)):

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skelkit.augment import Transform
-from skelkit.errors import SkelkitError
+from skelkit.errors import SkelkitError, StoreError
 from skelkit.store import Store
 from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed, make_optimizer
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, save
@@ -108,6 +108,10 @@ def _pretrain(
         bar.say(training.describe(store, resident))
         for note in training.notes(len(places)):
             bar.say(note)
+        try:
+            store.part(config.protocol, train=False)
+        except StoreError as error:  # nothing can be evaluated by it then
+            bar.say(f"note: {error}")
     log = MetricsLog(run, training.epoch, tensorboard=config.tensorboard) if ranks.first else None
     saved = time.perf_counter()
     training.model.train()
@@ -161,9 +165,11 @@ def _check_batch(config: PretrainConfig, count: int, ranks: Ranks) -> None:
             f"expected a multiple of the {ranks.size} processes that share it"
         )
     if config.queue == 0 and min(config.batch_size, count) < 2:
+        few = f"batch_size is {config.batch_size}"
+        if count < 2:
+            few = f"the training part of {config.protocol} has {count} sample"
         raise SkelkitError(
-            f"batch_size is {config.batch_size}, of {count} training samples; expected 2 or more of "
-            "each, as with queue 0 the negatives are the batch's other sequences"
+            f"{few}; expected 2 or more, as with queue 0 the negatives are the batch's other sequences"
         )
 
 

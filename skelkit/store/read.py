@@ -67,6 +67,9 @@ class Store:
         if self.path.is_dir():
             raise StoreError(f"{path}: is a folder, expected a store")
         if not self.path.is_file():
+            part = self.path.with_name(f"{self.path.name}.part")
+            if part.is_dir():
+                raise StoreError(f"{path}: no such file yet: {part.name} is a conversion not finished")
             raise StoreError(no_such("file", self.path))
         try:
             self.seal = read_seal(self.path)
@@ -167,14 +170,18 @@ class Store:
         except SkelkitError as error:
             raise StoreError(f"{self.path}: {error}") from None
         if rule.column not in self.columns:
-            raise StoreError(f"{self.path}: no column {rule.column!r}; {self._rules()}")
+            hint = did_you_mean(rule.column, self.columns) or f"; {self._rules()}"
+            raise StoreError(f"{self.path}: no column {rule.column!r}{hint}")
         values = self.columns[rule.column]
         return np.where(values == UNKNOWN, -1, np.isin(values, list(rule.train)))
 
     def _rules(self) -> str:
         """What else a protocol can be."""
-        columns = ", ".join(self.columns) or "none"
-        return f"a protocol can also be COLUMN:VALUES that train, as camera:1,3-5 (columns: {columns})"
+        if not self.columns:
+            return "no column can split it either, as there is none"
+        (first, values), known = next(iter(self.columns.items())), ", ".join(self.columns)
+        rule = f"{first}:{values.max()}"
+        return f"a protocol can also be COLUMN:VALUES that train, as {rule} (columns: {known})"
 
     def sequence(self, place: int) -> SkeletonSequence:
         """One sequence, as it was stored.

@@ -128,7 +128,7 @@ def test_a_shard_says_so(tmp_path: Path) -> None:
 
 def test_columns_with_few_values_and_with_many(tmp_path: Path) -> None:
     _, text = described(tmp_path, made([1] * 12), HEADER)
-    assert "  columns    camera 1, 2, 3; subject: 12 values\n" in text
+    assert "  columns    camera 1, 2, 3; subject 0 to 11, 12 values\n" in text
 
 
 def test_a_sample_that_was_left_out_is_told_why(raw: Path, tmp_path: Path) -> None:

@@ -286,12 +286,20 @@ def test_parts_and_places(path: Path) -> None:
             store.part("xviev", train=True)
 
 
+def test_a_conversion_that_is_not_finished_is_told(path: Path) -> None:
+    (path.parent / "b.h5.part").mkdir()
+    with pytest.raises(StoreError, match=r"b\.h5: no such file yet: b\.h5\.part is a conversion"):
+        Store(path.parent / "b.h5")
+
+
 def test_a_part_by_a_rule(path: Path) -> None:
     with Store(path) as store:
         assert store.part("subject:0,2-3", train=True).tolist() == [0, 2, 3]
         assert store.part("subject:0,2-3", train=False).tolist() == [1, 4]
         with pytest.raises(StoreError, match=r"a\.h5: no column 'setup'; .* \(columns: camera, subject\)"):
             store.part("setup:1", train=True)
+        with pytest.raises(StoreError, match=r"no column 'subjects'; did you mean subject\?"):
+            store.part("subjects:1", train=True)
         with pytest.raises(StoreError, match=r"a\.h5: 'subject:x', expected COLUMN:VALUES"):
             store.part("subject:x", train=True)
         with pytest.raises(StoreError, match=r"training part of subject:9 is empty; a protocol can also be"):

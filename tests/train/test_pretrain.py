@@ -109,7 +109,7 @@ def test_fewer_samples_than_a_batch_are_one_step_an_epoch(ntu, tiny, tmp_path):
 
 
 def test_without_queues_a_batch_of_one_has_no_negatives(ntu, tiny, tmp_path):
-    with pytest.raises(SkelkitError, match=r"batch_size is 1, of \d+ training samples; expected 2 or more"):
+    with pytest.raises(SkelkitError, match="batch_size is 1; expected 2 or more"):
         train(ntu, tmp_path / "run", tiny(queue=0, batch_size=1))
     assert not (tmp_path / "run").exists()
 
