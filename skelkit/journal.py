@@ -67,8 +67,12 @@ class Journal:
                 first = _parse(log.readline())
         except OSError:
             return None
+        if first is None:
+            return None
         ours = _first_line(job, inputs)
-        return None if first is None else [key for key in ours if first.get(key) != ours[key]]
+        if first.get("recipe") != ours["recipe"]:  # then its steps are others, too
+            del ours["recipe's steps"]
+        return [key for key in ours if first.get(key) != ours[key]]
 
     def _lock(self) -> None:
         try:

@@ -106,6 +106,8 @@ def _pretrain(
     bar = Progress(config.epochs, steps, training.step, ranks.device, shown=progress)
     if progress:
         bar.say(training.describe(store, resident))
+        if resume and before is None:
+            bar.say(f"{run}: no checkpoint yet, so from the beginning")
         for note in training.notes(len(places)):
             bar.say(note)
         try:

@@ -72,7 +72,8 @@ def read_seal(path: Path) -> Seal:
         block = file.read(USER_BLOCK)
         beginning = _BEGINNING.match(block)
         if beginning is None:
-            raise StoreError(f"{path}: not a store, or its first bytes are damaged")
+            hint = "; skelkit import makes one of it" if path.suffix in (".npz", ".pkl") else ""
+            raise StoreError(f"{path}: not a store, or its first bytes are damaged{hint}")
         version = int(beginning[1] or 1)
         if version != VERSION:
             raise StoreError(

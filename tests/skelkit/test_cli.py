@@ -273,7 +273,7 @@ def test_interrupted_by_the_keyboard(raw: Path, tmp_path: Path, monkeypatch: pyt
     command = ["convert", raw, "--dataset", "ntu60", "-o", tmp_path / "a.h5", "--workers", 1]
     fails(skelkit(*command), r"interrupted, 0 of \d+ files done; the same command goes on where it was")
     monkeypatch.undo()
-    fails(skelkit(*command, "--recipe", "raw"), "an interrupted conversion with other recipe, recipe's steps")
+    fails(skelkit(*command, "--recipe", "raw"), "an interrupted conversion with other recipe; --fresh")
     assert skelkit(*command, "--recipe", "raw", "--fresh").exit_code == 0
 
 
