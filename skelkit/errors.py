@@ -34,7 +34,7 @@ def look_up(table: Mapping[str, Value], name: str, what: str) -> Value:
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
     """The end of a message about an unknown name: those that are like it, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=most)
+    near = difflib.get_close_matches(name, list(known), n=most, cutoff=0.7)
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 

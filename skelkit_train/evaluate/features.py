@@ -133,7 +133,9 @@ class Features:
         """(N, D) features of the views for testing of all sequences, on the CPU."""
         places = np.arange(len(self.sequences.label))
         blocks = np.array_split(places, max(1, len(places) // (4 * _BATCH)))
-        bar = tqdm(blocks, desc="features", unit="block", disable=not self.progress, leave=False)
+        bar = tqdm(
+            blocks, desc="features", unit="block", disable=None if self.progress else True, leave=False
+        )
         return torch.cat([self.of(block, centre_views(self.frames)).cpu() for block in bar])
 
     def random(self, places: NDArray[np.int64], epoch: int) -> Tensor:

@@ -157,9 +157,13 @@ def test_run_with_damaged_checkpoints_alone_is_one_clear_error(own_run):
 
 
 def test_folder_that_is_no_run_is_one_clear_error(tmp_path):
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(SkelkitError, match=f"{folder.name}: no intact checkpoint .* is it a run"):
-            load_latest(folder)
+    with pytest.raises(SkelkitError, match=f"{tmp_path.name}: no intact checkpoint .* is it a run"):
+        load_latest(tmp_path)
+    with pytest.raises(SkelkitError, match="nowhere: no such run"):
+        load_latest(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(SkelkitError, match="file: is a file, expected a run"):
+        load_latest(tmp_path / "file")
 
 
 class Trap:
