@@ -80,7 +80,8 @@ class Block:
     """What became of some files; `entries` describe the sequences whose joints and flags are in `rows`, or at
     `place`."""
 
-    files: int
+    files: list[Any]
+    """`Input.facts` of each."""
     entries: list[dict[str, Any]] = field(default_factory=list)
     excluded: list[dict[str, str]] = field(default_factory=list)
     quarantined: list[dict[str, Any]] = field(default_factory=list)
@@ -123,7 +124,7 @@ def _spool(folder: Path) -> Spool:
 def convert_block(items: list[Input], job: Job) -> Block:
     """Read, cut, and normalise some files. Bad ones are noted, never raised."""
     layout = load_layout(DATASETS[job.dataset].layout)
-    block = Block(len(items))
+    block = Block([item.facts() for item in items])
     for item in items:
         try:
             recording = READERS[job.dataset](item.file.read(), item.file.where)
@@ -200,7 +201,7 @@ def _absent(sequence: SkeletonSequence, frames: int) -> SkeletonSequence:
 def died(item: Input) -> Block:
     """What became of a file that no worker lived through."""
     reason = "every process that worked on it died, crashed, killed or out of memory"
-    return Block(1, quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
+    return Block([item.facts()], quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
 
 
 def sequence_of(data: bytes, entry: dict[str, Any]) -> SkeletonSequence:

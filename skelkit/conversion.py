@@ -9,6 +9,7 @@ journal ends, and writes the store once the journal is complete, so that each at
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -37,6 +38,8 @@ __all__ = ["Report", "convert", "write_report"]
 
 _BYTES_A_WORKER = 150_000_000
 """Read and normalised in less time than another process takes to start."""
+_FEW = 5
+"""Files that are named."""
 
 
 @dataclass(frozen=True)
@@ -185,9 +188,9 @@ def _sequences(
 ) -> Generator[SkeletonSequence, None, None]:
     """All sequences by name, as they come and are noted; of an interrupted conversion at the end, from the
     journal."""
-    todo = inputs.files[journal.files_done :]
-    blocks = _in_blocks(todo)
-    workers = workers or min(cores(), 1 + sum(item.file.size for item in todo) // _BYTES_A_WORKER)
+    blocks = [block for run in journal.left() for block in _in_blocks(run)]
+    size = sum(item.file.size for block in blocks for item in block)
+    workers = workers or min(cores(), 1 + size // _BYTES_A_WORKER)
     with (
         tqdm(
             total=len(inputs.files),
@@ -198,6 +201,8 @@ def _sequences(
         ) as bar,
         closing(_blocks(blocks, journal.job, processes, workers, scheduler, journal.goes_on)) as converted,
     ):
+        if journal.changed and progress:
+            bar.write(_what_changed(journal), sys.stderr)
         for block in converted:
             if stop_on_bad:
                 _stop(block.quarantined)
@@ -209,6 +214,15 @@ def _sequences(
         raise _nothing(journal, inputs)
     if journal.goes_on:
         yield from journal.sequences()
+
+
+def _what_changed(journal: Journal) -> str:
+    names = journal.changed
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return (
+        f"note: changed since the interruption, or not given any more: {', '.join(names[:_FEW])}{more}; "
+        "converted again with their neighbours, as they are now"
+    )
 
 
 def _in_blocks(items: list[Input]) -> list[list[Input]]:

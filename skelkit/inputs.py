@@ -28,6 +28,12 @@ class Input:
     file: RawFile
     labels: RawFile | None = None
 
+    def facts(self, *, stamps: bool = True) -> list[list[str | int]]:
+        """Name, size and stamp of each of its files: what tells it from a changed one; without ``stamps`` the
+        same for a copy elsewhere."""
+        files = [file for file in (self.file, self.labels) if file is not None]
+        return [[file.name, file.size, file.stamp if stamps else 0] for file in files]
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -68,8 +74,7 @@ class Inputs:
 
     def digest(self, *, stamps: bool) -> str:
         """SHA-256 telling these inputs from all others; without ``stamps`` the same for copies elsewhere."""
-        files = [f for item in self.files for f in (item.file, item.labels) if f is not None]
-        facts = [(f.name, f.size, f.stamp if stamps else 0) for f in files]
+        facts = [fact for item in self.files for fact in item.facts(stamps=stamps)]
         rules = {name: str(split) for name, split in self.splits.items()}
         return hashlib.sha256(json.dumps([facts, rules, self.excluded]).encode()).hexdigest()
 

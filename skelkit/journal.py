@@ -8,7 +8,7 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
@@ -16,31 +16,36 @@ from typing import IO, Any, Self
 from skelkit import __version__
 from skelkit.blocks import Block, Job, Spool, sequence_of
 from skelkit.errors import SkelkitError
-from skelkit.inputs import Inputs
+from skelkit.inputs import Input, Inputs
 from skelkit.normalise import RECIPES
 from skelkit.sequence import SkeletonSequence
 
 __all__ = ["Journal"]
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Journal:
     """What has been converted, on disk: survives a kill at any moment.
 
-    The first line identifies job and inputs, every further one a block with the CRCs of its sequences and the
-    place of their rows: each process that writes rows has a file of its own for them. A line that is cut, or
-    whose rows are, ends the journal: what follows is converted again.
+    The first line identifies job and inputs, every further one a block: its files, the CRCs of its sequences
+    and the place of their rows, as each process that writes rows has a file of its own for them. A block
+    whose rows are damaged, or one of whose files has changed or gone, is converted again, and so is all after
+    a line that is cut.
     """
 
     def __init__(self, out: Path, job: Job, inputs: Inputs, fresh: bool) -> None:
         self.job = job
         self.folder = self.folder_of(out)
         self.files_done = self.kept = 0
-        self.excluded: list[dict[str, str]] = []
-        self.quarantined: list[dict[str, Any]] = []
-        self.notes: list[dict[str, Any]] = []
+        self.inputs = inputs.files
+        self.changed: list[str] = []
+        """Files of an interrupted conversion that have changed since, or are not given any more."""
         self.first = _first_line(job, inputs)
+        self.place_of = {item.file.name: place for place, item in enumerate(inputs.files)}
+        """Among the inputs."""
+        self.noted: dict[int, _Noted] = {}
+        """By the place of a block's first file."""
         self.stack = ExitStack()
         self.files: dict[str, IO[bytes]] = {}
         try:
@@ -61,18 +66,27 @@ class Journal:
     @classmethod
     def begun(cls, out: Path, job: Job, inputs: Inputs) -> list[str] | None:
         """In what a conversion that was begun to this store differs from this one; if in nothing, it can be
-        taken up. None where none was begun."""
+        taken up: then some of its files are these. None where none was begun."""
+        ours = _first_line(job, inputs)
         try:
             with (cls.folder_of(out) / "journal").open("rb") as log:
                 first = _parse(log.readline())
+                if first is None:
+                    return None
+                if first.get("recipe") != ours["recipe"]:  # then its steps are others, too
+                    del ours["recipe's steps"]
+                others = [key for key in ours if first.get(key) != ours[key]]
+                if others != ["files"]:
+                    return others
+                noted = [
+                    file for record in iter(lambda: _parse(log.readline()), None) for file in record["files"]
+                ]
         except OSError:
             return None
-        if first is None:
+        if not noted:
             return None
-        ours = _first_line(job, inputs)
-        if first.get("recipe") != ours["recipe"]:  # then its steps are others, too
-            del ours["recipe's steps"]
-        return [key for key in ours if first.get(key) != ours[key]]
+        now = {item.file.name: item.facts() for item in inputs.files}
+        return [] if any(now.get(file[0][0]) == file for file in noted) else others
 
     def _lock(self) -> None:
         try:
@@ -89,16 +103,26 @@ class Journal:
         self.log.seek(0)
         good = 0
         used = set()
-        self.goes_on = not fresh and _parse(self.log.readline()) == self.first
+        first = _parse(self.log.readline())
+        self.goes_on = not fresh and first is not None and first | {"files": ""} == self.first | {"files": ""}
         if self.goes_on:
             good = self.log.tell()
+            facts = [item.facts() for item in self.inputs]
+            stale = []
             for line in self.log:
                 record = _parse(line)
-                if record is None or None in self._read(record):
+                if record is None:
                     break
-                self._count(record)
-                used.add(record["place"][0])
+                if self._fits(record, facts):
+                    self._count(record, good)
+                    used.add(record["place"][0])
+                else:
+                    stale += record["files"]
                 good += len(line)
+            left = {item.file.name for run in self.left() for item in run}
+            now = {file[0][0]: file for file in facts}
+            names = dict.fromkeys(file[0][0] for file in stale if file != now.get(file[0][0]))
+            self.changed = [name for name in names if name in left or name not in now]
         self.log.truncate(good)
         for path in self.folder.glob("rows*"):
             if path.name not in used:
@@ -106,14 +130,31 @@ class Journal:
         if not good:
             self._write_line(self.first)
 
+    def _fits(self, record: dict[str, Any], facts: list[Any]) -> bool:
+        """Whether a line is of files that are these still, one after the other, and its rows are whole."""
+        place = self.place_of.get(record["files"][0][0][0])
+        if place is None or facts[place : place + len(record["files"])] != record["files"]:
+            return False
+        return place not in self.noted and None not in self._read(record)
+
+    def left(self) -> Iterator[list[Input]]:
+        """The files that are not done, in runs between those that are."""
+        begin = 0
+        for place in sorted(self.noted):
+            if place > begin:
+                yield self.inputs[begin:place]
+            begin = place + self.noted[place].files
+        if begin < len(self.inputs):
+            yield self.inputs[begin:]
+
     def append(self, block: Block) -> Iterator[SkeletonSequence]:
         """Note what became of the next files; their sequences, read back as they are asked for."""
         with self._writing():
             if block.place is None:
                 block.spool(self._spool)
             record = block.record()
-            self._write_line(record)
-        self._count(record)
+            begin = self._write_line(record)
+        self._count(record, begin)
         return self._good(record)
 
     @contextmanager
@@ -133,17 +174,33 @@ class Journal:
         self.stack.callback(os.close, spool.descriptor)
         return spool
 
-    def _count(self, record: dict[str, Any]) -> None:
-        self.files_done += record["files"]
+    def _count(self, record: dict[str, Any], begin: int) -> None:
+        """``begin``: where its line begins."""
+        files = len(record["files"])
+        self.files_done += files
         self.kept += len(record["entries"])
-        self.excluded += record["excluded"]
-        self.quarantined += record["quarantined"]
-        self.notes += record["notes"]
+        what = {topic: record[topic] for topic in ("excluded", "quarantined", "notes")}
+        self.noted[self.place_of[record["files"][0][0][0]]] = _Noted(files, begin, **what)
 
-    def _write_line(self, value: dict[str, Any]) -> None:
+    @property
+    def excluded(self) -> list[dict[str, str]]:
+        return [row for place in sorted(self.noted) for row in self.noted[place].excluded]
+
+    @property
+    def quarantined(self) -> list[dict[str, Any]]:
+        return [row for place in sorted(self.noted) for row in self.noted[place].quarantined]
+
+    @property
+    def notes(self) -> list[dict[str, Any]]:
+        return [row for place in sorted(self.noted) for row in self.noted[place].notes]
+
+    def _write_line(self, value: dict[str, Any]) -> int:
+        """Where it begins."""
         text = json.dumps(value).encode()
+        begin = self.log.seek(0, os.SEEK_END)
         self.log.write(b"%08x %s\n" % (zlib.crc32(text), text))
         self.log.flush()
+        return begin
 
     def sequences(self) -> Iterator[SkeletonSequence]:
         """All sequences, read back from the rows in the order of their names.
@@ -152,10 +209,9 @@ class Journal:
         ------
         SkelkitError : the rows changed behind our back
         """
-        self.log.seek(0)
-        self.log.readline()
-        for line in self.log:
-            yield from self._good(json.loads(line.partition(b" ")[2]))
+        for place in sorted(self.noted):
+            self.log.seek(self.noted[place].begin)
+            yield from self._good(json.loads(self.log.readline().partition(b" ")[2]))
 
     def _good(self, record: dict[str, Any]) -> Iterator[SkeletonSequence]:
         for sequence in self._read(record):
@@ -193,6 +249,18 @@ class Journal:
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """A block, but for its sequences."""
+
+    files: int
+    begin: int
+    """Byte of the log where its line begins."""
+    excluded: list[dict[str, str]]
+    quarantined: list[dict[str, Any]]
+    notes: list[dict[str, Any]]
 
 
 def _read(rows: IO[bytes], entry: dict[str, Any]) -> SkeletonSequence | None:

@@ -32,7 +32,7 @@ def interrupt(raw: Path, out: Path, blocks: int, overwrite: bool = False) -> Non
     append = Journal.append
 
     def stop(journal: Journal, block: Block) -> Iterator[SkeletonSequence]:
-        if journal.files_done == 4 * blocks:
+        if journal.files_done >= 4 * blocks:
             raise Killed
         return append(journal, block)
 

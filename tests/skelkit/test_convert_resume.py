@@ -20,6 +20,7 @@ import pytest
 from conversions import GOOD, interrupt, run
 
 from skelkit import conversion
+from skelkit.conversion import convert
 from skelkit.datasets import DATASETS
 from skelkit.errors import SkelkitError
 from skelkit.inputs import gather
@@ -163,16 +164,15 @@ def test_rows_that_change_while_the_store_is_written(raw: Path, tmp_path: Path) 
 @pytest.mark.parametrize("change", ["files", "recipe", "dataset", "fresh"])
 @pytest.mark.usefixtures("small_blocks")
 def test_what_another_conversion_has_done_is_forgotten_only_when_asked(
-    raw: Path, tmp_path: Path, tiny: bytes, change: str, converted: list[str]
+    raw: Path, tmp_path: Path, change: str, converted: list[str]
 ) -> None:
     out = tmp_path / "a.h5"
     interrupt(raw, out, 5)
     options: dict[str, Any] = {}
     match change:
         case "files":
-            data = (raw / GOOD).read_bytes()
-            (raw / GOOD).write_bytes(data.replace(b".1", b".2"))
-            (raw / "S001C001P001R001A060.skeleton").write_bytes(tiny)
+            for path in raw.iterdir():
+                path.rename(path.with_name(path.name.replace("S001", "S002")))
         case "recipe":
             options["recipe"] = "raw"
         case "dataset":
@@ -186,6 +186,72 @@ def test_what_another_conversion_has_done_is_forgotten_only_when_asked(
     report = run(raw, out, fresh=True, **options)
     assert len(converted) == len(list(raw.iterdir()))
     assert report.content_hash == run(raw, tmp_path / "b.h5", **options).content_hash
+
+
+def change_one(raw: Path) -> str:
+    data = (raw / GOOD).read_bytes()
+    (raw / GOOD).write_bytes(data.replace(b".1", b".2"))
+    return f"any more: {GOOD}; converted again"
+
+
+def remove_one(raw: Path) -> str:
+    (raw / GOOD).unlink()
+    return f"any more: {GOOD}; converted again"
+
+
+def add_one(raw: Path) -> str:
+    (raw / GOOD.replace("A001", "A002")).write_bytes((raw / GOOD).read_bytes())  # among those done
+    return ""
+
+
+def spoil_one(raw: Path) -> str:
+    (raw / GOOD).write_bytes(b"no number\n")
+    return f"any more: {GOOD}; converted again"
+
+
+@pytest.mark.parametrize(
+    ("change", "again"), [(change_one, 24), (remove_one, 23), (add_one, 25), (spoil_one, 24)]
+)
+@pytest.mark.usefixtures("small_blocks")
+def test_files_that_change_after_an_interruption_are_converted_again_and_no_others_of_those_done(
+    raw: Path,
+    tmp_path: Path,
+    change: Any,
+    again: int,
+    converted: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "a.h5"
+    interrupt(raw, out, 5)
+    said = change(raw)
+    whole = run(raw, tmp_path / "whole.h5")
+    converted.clear()
+    report = convert(raw, out, dataset="ntu60")
+    assert len(converted) == again
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert ("note:" in errors) == bool(said)
+    assert report.content_hash == whole.content_hash
+    assert (report.excluded, report.quarantined) == (whole.excluded, whole.quarantined)
+    assert out.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_file_changed_and_changed_back_is_taken_from_the_journal_once(
+    raw: Path, tmp_path: Path, converted: list[str]
+) -> None:
+    whole = run(raw, tmp_path / "whole.h5").content_hash
+    out, status = tmp_path / "a.h5", (raw / GOOD).stat()
+    data = (raw / GOOD).read_bytes()
+    interrupt(raw, out, 5)
+    change_one(raw)
+    interrupt(raw, out, 6)
+    converted.clear()
+    interrupt(raw, out, 6)
+    assert len(converted) == 4, "the next block alone: the changed one is in the journal as it is now"
+    (raw / GOOD).write_bytes(data)
+    os.utime(raw / GOOD, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run(raw, out).content_hash == whole
 
 
 @pytest.mark.usefixtures("small_blocks")
