@@ -18,17 +18,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from skelkit import __version__
 from skelkit.blocks import BLOCK_BYTES, BLOCK_FILES, Block, Job, convert_block, convert_to_disk, died, prepare
 from skelkit.clips import DEFAULT_RULES, ClipRules
 from skelkit.datasets import DATASETS
-from skelkit.errors import InputError, SkelkitError, look_up
+from skelkit.errors import InputError, SkelkitError, Stopped, look_up
 from skelkit.files import paths, replacing
 from skelkit.inputs import Input, Inputs, gather
 from skelkit.journal import Journal
 from skelkit.normalise import RECIPES
+from skelkit.progress import progress_bar
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
 from skelkit.store import Header, Shard, check_store_path, write_store
@@ -64,7 +63,8 @@ class Report:
     """Other files in the sources."""
     recipe: dict[str, Any]
     seconds: float
-    content_hash: str
+    content_hash: str | None
+    """None where there was nothing to store."""
     shard: str | None = None
     """As ``2/5``."""
 
@@ -86,7 +86,8 @@ def convert(
     fresh: bool = False,
     progress: bool = True,
 ) -> Report:
-    """Convert raw files into a store, and write the report beside it.
+    """Convert raw files into a store, and write the report beside it, which is there too where there was
+    nothing to store, and no store before.
 
     >>> import tempfile, skelkit
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +115,8 @@ def convert(
     Raises
     ------
     SkelkitError : no such dataset or recipe, no worker, no input, nothing to keep, ``out`` exists or cannot
-        be written, another conversion to it was interrupted, Ctrl-C
+        be written, another conversion to it was interrupted
+    Stopped : Ctrl-C
     InputError : a bad file or archive with ``stop_on_bad``, or no other source
     """
     began = time.perf_counter()
@@ -151,12 +153,15 @@ def convert(
                 _stop(journal.quarantined + inputs.quarantined)
             header = _header(job, inputs, part)
             sequences = _sequences(journal, inputs, processes, workers, scheduler, stop_on_bad, progress)
+            content_hash = None
             try:
                 with closing(sequences):
                     content_hash = write_store(out, sequences, header)
             except KeyboardInterrupt:
                 done = f"{journal.files_done} of {len(inputs.files)} files done"
-                raise SkelkitError(f"interrupted, {done}; the same command goes on where it was") from None
+                raise Stopped(f"interrupted, {done}; the same command goes on where it was") from None
+            except _NothingKept:
+                pass
             report = Report(
                 dataset=dataset,
                 sources=[str(path) for path in (*sources, *labels, *splits)],
@@ -172,9 +177,16 @@ def convert(
                 content_hash=content_hash,
                 shard=shard and f"{shard[0]}/{shard[1]}",
             )
-            write_report(report, out)
+            if report.kept or not out.exists():  # of a store from before its own report stays
+                write_report(report, out)
             journal.remove()
+    if not report.kept:
+        raise _nothing(report, out)
     return report
+
+
+class _NothingKept(Exception):
+    """Every file was left out."""
 
 
 def _sequences(
@@ -192,11 +204,11 @@ def _sequences(
     size = sum(item.file.size for block in blocks for item in block)
     workers = workers or min(cores(), 1 + size // _BYTES_A_WORKER)
     with (
-        tqdm(
+        progress_bar(
             total=len(inputs.files),
             initial=journal.files_done,
             unit="file",
-            disable=not progress,
+            shown=progress,
             desc=f"converting {journal.job.dataset}",
         ) as bar,
         closing(_blocks(blocks, journal.job, processes, workers, scheduler, journal.goes_on)) as converted,
@@ -211,7 +223,7 @@ def _sequences(
             if not journal.goes_on:
                 yield from sequences
     if not journal.kept:
-        raise _nothing(journal, inputs)
+        raise _NothingKept
     if journal.goes_on:
         yield from journal.sequences()
 
@@ -275,15 +287,16 @@ def _header(job: Job, inputs: Inputs, shard: Shard | None) -> Header:
     return Header(job.dataset, load_layout(known.layout), recipe, known.classes, inputs.splits, shard)
 
 
-def _nothing(journal: Journal, inputs: Inputs) -> SkelkitError:
-    """Why there is nothing to store; the journal goes, as there is nothing to take up."""
-    quarantined = journal.quarantined + inputs.quarantined
-    excluded = inputs.excluded + journal.excluded
-    journal.remove()
+def _nothing(report: Report, out: Path) -> SkelkitError:
+    """Why there is nothing to store."""
+    excluded, quarantined = report.excluded, report.quarantined
     reasons = [str(InputError(**row)) for row in quarantined]
     reasons += [f"{row['name']}: {row['reason']}" for row in excluded]
     first = f"; first {reasons[0]}" if reasons else ""
-    return SkelkitError(f"nothing to store: {len(excluded)} excluded, {len(quarantined)} quarantined{first}")
+    all_of_them = "" if out.exists() else f"; all are in {out.with_suffix('.report.json')}"
+    return SkelkitError(
+        f"nothing to store: {len(excluded)} excluded, {len(quarantined)} quarantined{first}{all_of_them}"
+    )
 
 
 def write_report(report: Report, out: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from skelkit.progress import progress_bar
 from skelkit.store import Shard, Store
 
 __all__ = ["Difference", "diff", "diff_text", "same_content"]
@@ -256,7 +256,9 @@ def _joints(a: Store, b: Store, common: _Common, progress: bool) -> Iterator[Dif
         changed |= in_a[common.in_a] != in_b[common.in_b]
     shapes, moved, flagged = [], [], []
     places = np.flatnonzero(changed).tolist()
-    for n in tqdm(places, "comparing", unit="sequence", leave=False, delay=_PATIENCE, disable=not progress):
+    for n in progress_bar(
+        places, desc="comparing", unit="sequence", leave=False, delay=_PATIENCE, shown=progress
+    ):
         name = str(common.names[n])
         old, new = a.sequence(int(common.in_a[n])), b.sequence(int(common.in_b[n]))
         if old.joints.shape != new.joints.shape:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["InputError", "SkelkitError", "StoreError", "did_you_mean", "look_up", "no_such"]
+__all__ = ["InputError", "SkelkitError", "Stopped", "StoreError", "did_you_mean", "look_up", "no_such"]
 
 
 _LOOKED_AT = 2000
@@ -89,6 +89,10 @@ class InputError(SkelkitError):
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, int | None]]:
         return InputError, (self.file, self.reason, self.line)
+
+
+class Stopped(SkelkitError):
+    """Work ended before its end because it was asked to; the message says what is kept, and how to go on."""
 
 
 class StoreError(SkelkitError):

@@ -15,6 +15,7 @@ from skelkit.conversion import Report, write_report
 from skelkit.datasets import KeptSplit
 from skelkit.errors import SkelkitError
 from skelkit.files import paths
+from skelkit.progress import progress_bar
 from skelkit.sequence import SkeletonSequence
 from skelkit.store import Header, Store, check_store_path, write_store
 
@@ -62,7 +63,7 @@ def merge(
         _check_shards(stores)
         header = _common_header(stores)
         total = sum(map(len, stores))
-        bar = stack.enter_context(tqdm(total=total, unit="sequence", desc="merging", disable=not progress))
+        bar = stack.enter_context(progress_bar(total=total, unit="sequence", desc="merging", shown=progress))
         content_hash = write_store(out, _in_order(stores, bar), header)
     reports = [path.with_suffix(".report.json") for path in dict.fromkeys(parts)]
     if all(path.exists() for path in reports):

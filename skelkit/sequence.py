@@ -10,7 +10,10 @@ from typing import Any, Self, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SkeletonSequence", "rows_crc32"]
+__all__ = ["REACH", "SkeletonSequence", "rows_crc32"]
+
+REACH = 20.0
+"""Metres; a Kinect sees bodies up to 4.5 m away, other depth cameras up to 10 m."""
 
 
 def rows_crc32(joints: NDArray[np.float32], present: NDArray[Any]) -> int:
@@ -83,6 +86,14 @@ class SkeletonSequence:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, **fields)
         return copy
+
+    def note_of_far(self) -> str | None:
+        """A note where a joint is beyond the reach of any depth camera: its unit is no metre, or it is
+        damaged."""
+        farthest = max(self.joints.max(initial=0), -self.joints.min(initial=0))
+        if farthest <= REACH:
+            return None
+        return f"a joint is {farthest:.4g} m away, expected metres, at most {REACH:g}"
 
     def crc32(self) -> int:
         """CRC-32 of the bytes of the joints and then of the presence flags, as in the store's index."""

@@ -81,8 +81,7 @@ def _entry(topic: str, text: str) -> list[str]:
 
 
 def _per_class(store: Store) -> list[dict[str, Any]]:
-    """For each class the number of its sequences, in each part of each protocol, and of each view, that is
-    camera."""
+    """For each class the number of its sequences, in each part of each protocol, and of each camera."""
     labels, of_label = np.unique(store.label, return_inverse=True)
 
     def counts(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -114,7 +113,7 @@ def _table_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     end."""
     groups = {name: list(sides) for name, sides in rows[0]["protocols"].items()}
     if rows[0]["cameras"]:
-        groups["view"] = list(rows[0]["cameras"])
+        groups["camera"] = list(rows[0]["cameras"])
     room = (_WIDTH - 37) // 7
     left_out = []
     for name, columns in list(groups.items()):
@@ -129,7 +128,7 @@ def _table_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
         return f"  {short:26}{sequences:>9}" + "".join(f"{number:>7}" for number in numbers)
 
     def numbers(row: dict[str, Any]) -> list[int]:
-        values = {**row["protocols"], "view": row["cameras"]}
+        values = {**row["protocols"], "camera": row["cameras"]}
         return [values[name][column] for name, columns in groups.items() for column in columns]
 
     if groups:
@@ -213,6 +212,7 @@ def describe_sample(store: Store, name: str) -> tuple[dict[str, Any], str]:
             {"present": int(here.sum()), "extent": _extent(joints[here]).tolist()}
             for joints, here in zip(sequence.joints.swapaxes(0, 1), sequence.present.T, strict=True)
         ],
+        "note": sequence.note_of_far(),
         "columns": dict(sequence.columns),
         "protocols": {k: sides[int(part[place])] for k, part in store.protocols.items()},
     }
@@ -222,6 +222,8 @@ def describe_sample(store: Store, name: str) -> tuple[dict[str, Any], str]:
             f"{metres:.2f}" if metres < 1000 else f"{metres:.3g}" for metres in body["extent"]
         )
         lines.append(f"  body {number}     in {body['present']} frames, within {extent} m")
+    if facts["note"]:
+        lines += _entry("note", facts["note"])
     lines += [f"  {column:9}  {value}" for column, value in sequence.columns.items()]
     lines += [f"  {protocol:9}  {side}" for protocol, side in facts["protocols"].items()]
     return facts, "\n".join(lines)

@@ -133,13 +133,16 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         names = self.names
         if len(set(names)) != len(names) or not set(names) <= set(_REPRESENTATIONS):
+            unknown = [name for name in names if name not in _REPRESENTATIONS]
             raise SkelkitError(
                 f"representations {self.representations!r}: expected seq, graph, image or several joined by +"
+                + "".join(did_you_mean(name, _REPRESENTATIONS) for name in unknown[:1])
             )
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
-                raise SkelkitError(f"{name} {getattr(self, name)!r}: expected {expected}")
+                value = getattr(self, name)
+                raise SkelkitError(f"{name} {value!r}: expected {expected}{did_you_mean(value, choices)}")
         for name, value in asdict(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise SkelkitError(f"{name} is {value}, expected a finite number")
@@ -173,7 +176,11 @@ class PretrainConfig:
             temporal = (Crop(self.crop_low, self.crop_high, self.crop_shortest), Resample(self.frames))
             return Compose((*temporal, OneOf(chosen)) if chosen else temporal)
         except KeyError as error:
-            raise SkelkitError(f"spatial augmentation {error}: expected {', '.join(spatial)}") from None
+            (name,) = error.args
+            near = did_you_mean(name, spatial)
+            raise SkelkitError(
+                f"spatial augmentation {name!r}: expected {', '.join(spatial)}, or several joined by +{near}"
+            ) from None
         except ValueError as error:
             raise SkelkitError(str(error)) from None
 

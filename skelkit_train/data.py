@@ -20,6 +20,7 @@ from torch import Tensor
 
 from skelkit.augment import Transform
 from skelkit.errors import SkelkitError
+from skelkit.sequence import REACH
 from skelkit.skeleton import JointLayout
 from skelkit.store import Store
 from skelkit.views import (
@@ -150,6 +151,15 @@ class Sequences:
             max_bodies=max_bodies,
             layout=store.layout,
         )
+
+    def beyond_reach(self) -> NDArray[np.int64]:
+        """(n,) places of those with a joint farther away than any depth camera sees: its unit is no metre, or
+        it is damaged. None of those that are streamed is looked at."""
+        if isinstance(self.rows, StoredRows):
+            return np.empty(0, np.int64)
+        low, high = torch.aminmax(self.rows.flatten(1), dim=1)
+        rows = torch.nonzero(torch.maximum(high, -low) > REACH)[:, 0].cpu().numpy()
+        return np.unique(np.searchsorted(self.offset, rows, side="right") - 1)
 
     def views(
         self,

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from skelkit.errors import SkelkitError
 from skelkit.files import replacing
+from skelkit.progress import progress_bar
 from skelkit_train.contrast import ContrastOutput
 
 __all__ = [
@@ -30,6 +30,9 @@ __all__ = [
     "require_tensorboard",
 ]
 
+_DAY = 86_400
+_WARM, _TIMED = 2, 5
+"""Steps before the pace is taken, and of which it is taken."""
 _LOOK_STEPS = 50
 _LOOK_SECONDS = 10
 
@@ -120,18 +123,26 @@ class Progress:
     def __init__(self, epochs: int, batches: int, done: int, device: torch.device, shown: bool) -> None:
         self.epochs = epochs
         self.device = device
-        self.bar = tqdm(
+        self.begun = done
+        self.warm = 0.0
+        self.bar = progress_bar(
             total=epochs * batches,
             initial=done,
             unit="step",
             smoothing=0.05,
-            disable=not shown,
-            file=sys.stderr,
+            shown=shown,
         )
 
     def step(self) -> None:
         with suppress(OSError):
             self.bar.update()
+        taken = self.bar.n - self.begun
+        if taken == _WARM:
+            self.warm = time.perf_counter()
+        elif taken == _WARM + _TIMED and self.bar.total is not None:
+            days = (time.perf_counter() - self.warm) / _TIMED * (self.bar.total - self.bar.n) / _DAY
+            if days > 1:
+                self.say(f"at the pace of the first steps this takes {days:.0f} days more")
 
     def show(self, epoch: int, totals: Totals) -> None:
         """Bring it up to date in the epoch, counted from 0."""
@@ -143,7 +154,7 @@ class Progress:
             refresh=False,
         )
         memory = memory_in_use(self.device) / 2**30
-        self.bar.set_postfix_str(f"{totals.speed:.0f} samples/s, {memory:.1f} GiB")
+        self.bar.set_postfix_str(f"{totals.speed:.0f} samples/s, {memory:.1f} GiB", refresh=False)
 
     def say(self, text: str) -> None:
         """A line of its own."""

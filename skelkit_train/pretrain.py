@@ -8,16 +8,12 @@ each process computes its share of every batch, and rank 0 alone writes.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -26,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skelkit.augment import Transform
-from skelkit.errors import SkelkitError, StoreError
+from skelkit.errors import SkelkitError, Stopped, StoreError
+from skelkit.sequence import REACH
 from skelkit.store import Store
 from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed, make_optimizer
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, save
@@ -36,13 +33,8 @@ from skelkit_train.data import Sequences, batches, fits, store_bytes
 from skelkit_train.distributed import Ranks, joined, synchronise_norms
 from skelkit_train.evaluate.features import Features
 from skelkit_train.evaluate.retrieval import retrieval
-from skelkit_train.metrics import (
-    MetricsLog,
-    Progress,
-    Totals,
-    memory_in_use,
-    named_values,
-)
+from skelkit_train.interrupts import stop_signals
+from skelkit_train.metrics import MetricsLog, Progress, Totals, memory_in_use, named_values
 from skelkit_train.prefetch import prefetched
 from skelkit_train.run import open_run
 
@@ -79,7 +71,8 @@ def pretrain(
     Raises
     ------
     SkelkitError : the run exists and ``resume`` is not given, its configuration or data is another, the loss
-        is not finite any more, the run was asked to stop, or another process of it has gone
+        is not finite any more, or another process of it has gone
+    Stopped : the run was asked to stop
     StoreError : the store is damaged or lacks the protocol
     """
     with joined(device) as ranks, Store(data) as store:
@@ -108,16 +101,12 @@ def _pretrain(
         bar.say(training.describe(store, resident))
         if resume and before is None:
             bar.say(f"{run}: no checkpoint yet, so from the beginning")
-        for note in training.notes(len(places)):
+        for note in (*training.notes(len(places)), *_notes_on_data(store, sequences, config.protocol)):
             bar.say(note)
-        try:
-            store.part(config.protocol, train=False)
-        except StoreError as error:  # nothing can be evaluated by it then
-            bar.say(f"note: {error}")
     log = MetricsLog(run, training.epoch, tensorboard=config.tensorboard) if ranks.first else None
     saved = time.perf_counter()
     training.model.train()
-    with _stop_signals(said=progress) as stop, closing(bar), closing(log) if log else nullcontext():
+    with stop_signals(said=progress) as stop, closing(bar), closing(log) if log else nullcontext():
         while training.epoch < config.epochs:
             order = batches(places, config.batch_size, config.seed, training.epoch)
             shares = map(ranks.share, islice(order, training.totals.batches, None))
@@ -152,6 +141,20 @@ def _pretrain(
                     training.save(run)
                     saved = time.perf_counter()
     return training.metrics if ranks.first else {}
+
+
+def _notes_on_data(store: Store, sequences: Sequences, protocol: str) -> Iterator[str]:
+    """What is against the store, though it can be trained on."""
+    try:
+        store.part(protocol, train=False)
+    except StoreError as error:  # nothing can be evaluated by it then
+        yield f"note: {error}"
+    far = sequences.beyond_reach()
+    if len(far):
+        yield (
+            f"note: {store.path}: in {len(far)} of {len(store)} sequences a joint is more than {REACH:g} m "
+            f"away, expected metres; the first is {store.names[far[0]]}"
+        )
 
 
 def _check_batch(config: PretrainConfig, count: int, ranks: Ranks) -> None:
@@ -360,35 +363,8 @@ def _validate(
 def _stopped(run: Path, training: _Training, ranks: Ranks) -> dict[str, Any]:
     """The end of a run that was asked to stop: rank 0 says it, the others go quietly."""
     if ranks.first:
-        raise SkelkitError(
+        raise Stopped(
             f"{run}: stopped after step {training.step}, in epoch {training.epoch + 1}; "
             "it is saved, and --resume goes on"
         )
     return {}
-
-
-@contextmanager
-def _stop_signals(said: bool) -> Iterator[list[int]]:
-    """A list that is empty until Ctrl-C or SIGTERM asks to stop after this step, which is ``said``; a second
-    Ctrl-C does at once."""
-    asked: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        # A second SIGTERM asks for no more: under torchrun a process may get it from two sides.
-        if number == signal.SIGINT and asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        if said and len(asked) == 1 and sys.stderr is not None:
-            with suppress(OSError):  # by the system: Python's own stream may be in the midst of a line
-                os.write(2, b"\nstopping after this step, and saving it; another Ctrl-C stops at once\n")
-
-    try:
-        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever runs us there stops us
-        yield asked
-        return
-    try:
-        yield asked
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -157,7 +157,10 @@ def test_without_torch_it_converts_and_previews(user: Environment, folder: Path)
     assert "Usage: skelkit " in succeeds([skelkit, "--help"], folder)
     report = json.loads((folder / "ntu60.report.json").read_text(encoding="utf-8"))
     assert (report["kept"], report["version"]) == (12, __version__)
-    assert succeeds([skelkit, "verify", "ntu60.h5"], folder) == "ntu60.h5: intact\n"
+    assert (
+        succeeds([skelkit, "verify", "ntu60.h5"], folder)
+        == "ntu60.h5: intact, every byte is as it was written\n"
+    )
     for page, begins in (("preview.html", b"<!"), ("preview.png", b"\x89PNG")):
         shown = [skelkit, "augment", "preview", "ntu60.h5", "--sample", SAMPLE, "--augment", "shear"]
         succeeds([*shown, "-o", page], folder)

@@ -74,7 +74,7 @@ def preview(
         raise click.UsageError("--compose: give --augment at least twice")
     with voice.stage("loading the transforms"):
         from skelkit.augment import AUGMENTATIONS, Compose, Transform
-        from skelkit.preview import drawn_lines, write_preview
+        from skelkit.preview import write_preview
         from skelkit.store import Store
 
     chosen: dict[str, Transform] = {name: AUGMENTATIONS[name] for name in augmentations}
@@ -106,5 +106,11 @@ def preview(
         click.echo(json.dumps({"out": str(out), "seed": seed, **facts}))
         return
     click.echo(f"{out}: {sample}, seed {seed}")
-    for line in drawn_lines(drawn):
-        click.echo(f"  {line}")
+    for title, one in drawn.items():
+        effect, numbers = one["effect_lines"], one["drawn_lines"]
+        if chosen or voice.verbose:
+            click.echo("\n    ".join([f"  {title}", *numbers, *effect]))
+        else:  # where joints only change their time, the numbers say more
+            click.echo(f"  {title:9} {'; '.join(numbers if one['effect']['farthest'] == 0 else effect)}")
+    if not (chosen or voice.verbose):
+        click.echo("  with --augment NAME, or -v, all that was drawn is told here, too")

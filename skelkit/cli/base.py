@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import platform
 import sys
 import time
@@ -13,18 +14,19 @@ from dataclasses import dataclass
 from functools import wraps
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from skelkit import __version__
-from skelkit.errors import SkelkitError
+from skelkit.errors import InputError, SkelkitError, Stopped
 
 if TYPE_CHECKING:
     from skelkit.store import Store
 
 __all__ = [
     "Commands",
+    "Failure",
     "Voice",
     "example",
     "json_option",
@@ -50,30 +52,80 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 class Commands(click.Group):
     """A group whose commands turn what a user or the disk can do into one line, and exit code 2 for wrong
-    usage, 1 for what fails."""
+    usage, 1 for what fails; with ``--json`` into an object, too."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _usage_in_one_line():
-            return super().make_context(*args, **kwargs)
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        as_json = "--json" in args
+        with _in_json(as_json), _usage_in_one_line():
+            context = super().make_context(info_name, args, *rest, **extra)
+        context.meta["as_json"] = as_json
+        return context
 
     def invoke(self, ctx: click.Context) -> Any:
         for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        with _in_json(ctx.meta["as_json"]), self._failures(), _usage_in_one_line():
+            return super().invoke(ctx)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
         try:
-            with _usage_in_one_line():
-                return super().invoke(ctx)
-        except SkelkitError as error:
-            raise click.ClickException(str(error)) from None
-        except BrokenPipeError:  # click ends quietly, as when piped into head
+            yield
+        except click.exceptions.Exit:
             raise
-        except MemoryError:
-            raise click.ClickException("out of memory") from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from None
-        except KeyboardInterrupt:
-            raise click.ClickException("interrupted") from None
+        except (Exception, KeyboardInterrupt) as error:
+            failure = self.failure(error)
+            if failure is None:
+                raise
+            raise failure from None
+
+    def failure(self, error: BaseException) -> click.ClickException | None:
+        """The line that tells it; None where skelkit is to blame."""
+        match error:
+            case Stopped():
+                return _Halt(str(error))
+            case InputError():
+                return Failure(str(error), **error.row())
+            case SkelkitError():
+                return Failure(str(error))
+            case KeyboardInterrupt():
+                return _Halt("interrupted")
+            case MemoryError():
+                return Failure("out of memory")
+            case BrokenPipeError():  # click ends quietly, as when piped into head
+                return None
+            case OSError():
+                where = f"{error.filename}: " if error.filename else ""
+                return Failure(f"{where}{error.strerror or error}")
+        return None
+
+
+class Failure(click.ClickException):
+    """What failed, in one line."""
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.facts = facts
+        """More of it for programs."""
+
+
+class _Halt(Failure):
+    """An end that was asked for, and so no error."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, file=file, err=True)
+
+
+@contextmanager
+def _in_json(asked: bool) -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        if asked:
+            facts = getattr(error, "facts", {})
+            click.echo(json.dumps({"error": error.format_message(), "exit_code": error.exit_code, **facts}))
+        raise
 
 
 @contextmanager

@@ -8,22 +8,24 @@ from pathlib import Path
 import click
 
 from skelkit import __version__
-from skelkit.cli.base import example, json_option
+from skelkit.cli.base import Voice, example, json_option, with_voice
 
 _COLOURS = {"ok": "green", "missing": "yellow", "bad": "red"}
 
 
 @click.command()
 @json_option
+@with_voice
 @example("skelkit doctor")
-def doctor(as_json: bool) -> None:
+def doctor(as_json: bool, voice: Voice) -> None:
     """Say what is here, and what is missing for which feature.
 
     Ends with exit code 1 where something is bad; what is missing is optional.
     """
     from skelkit.doctor import examine
 
-    findings = examine(Path())
+    with voice.stage("looking"):
+        findings = examine(Path())
     bad = [finding for finding in findings if finding.state == "bad"]
     if as_json:
         facts = [finding.facts() for finding in findings]

@@ -19,13 +19,14 @@ from skelkit.cli.base import Voice, example, json_option, names_in_store, path_t
     shell_complete=names_in_store(lambda store: store.names),
 )
 @json_option
+@with_voice
 @example("skelkit show ntu60.h5 --sample S001C001P001R001A023")
-def show(file: Path, sample: str | None, as_json: bool) -> None:
+def show(file: Path, sample: str | None, as_json: bool, voice: Voice) -> None:
     """Say what is in a store: sequences, classes, protocols, layout and recipe."""
     from skelkit.show import describe_sample, describe_store
     from skelkit.store import Store
 
-    with Store(file) as store:
+    with voice.stage(f"reading {file}"), Store(file) as store:
         facts, text = describe_sample(store, sample) if sample else describe_store(store)
     click.echo(json.dumps(facts) if as_json else text)
 
@@ -44,7 +45,7 @@ def verify(file: Path, as_json: bool, voice: Voice) -> None:
     if as_json:
         click.echo(json.dumps({"file": str(file), "intact": not problems, "problems": problems}))
     else:
-        click.echo("\n".join(problems) or f"{file}: intact")
+        click.echo("\n".join(problems) or f"{file}: intact, every byte is as it was written")
     if problems:
         raise click.exceptions.Exit(1)
 

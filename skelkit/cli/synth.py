@@ -36,12 +36,11 @@ def synth(
     voice: Voice,
 ) -> None:
     """Write valid raw files of invented people, seen by three cameras, to try everything without any data."""
-    from tqdm import tqdm
-
+    from skelkit.progress import progress_bar
     from skelkit.synthetic import synthesise
 
     stage = f"writing {classes} actions of {subjects} performers, {repeats} times"
-    with voice.stage(stage), tqdm(unit="file", desc="writing", disable=voice.quiet) as bar:
+    with voice.stage(stage), progress_bar(unit="file", desc="writing", shown=not voice.quiet) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

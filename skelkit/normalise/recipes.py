@@ -22,9 +22,6 @@ from skelkit.skeleton import JointLayout
 
 __all__ = ["RECIPES", "Recipe", "Step"]
 
-_REACH = 20.0
-"""Metres; a Kinect sees bodies up to 4.5 m away, other depth cameras up to 10 m."""
-
 Step = Callable[[SkeletonSequence, JointLayout], SkeletonSequence]
 
 
@@ -45,7 +42,9 @@ class Recipe:
         ------
         ValueError : the coordinates are so large that the result is not finite
         """
-        sequence = _with_note_of_far(sequence)
+        note = sequence.note_of_far()
+        if note is not None:
+            sequence = sequence.changed(notes=(*sequence.notes, note))
         for step in self.steps:
             sequence = step(sequence, layout)
         sequence = sequence.changed(tracks=None)
@@ -55,17 +54,6 @@ class Recipe:
     def describe(self) -> dict[str, Any]:
         """Name, source, and every step with its parameters, as plain data."""
         return {"name": self.name, "source": self.source, "steps": [_describe(step) for step in self.steps]}
-
-
-def _with_note_of_far(sequence: SkeletonSequence) -> SkeletonSequence:
-    """With a note where a joint is beyond the reach of any depth camera: its unit is no metre, or it is
-    damaged."""
-    joints = sequence.joints
-    farthest = max(joints.max(initial=0), -joints.min(initial=0))
-    if farthest <= _REACH:
-        return sequence
-    note = f"a joint is {farthest:.4g} m away, expected metres, at most {_REACH:g}"
-    return sequence.changed(notes=(*sequence.notes, note))
 
 
 def _describe(step: Step) -> dict[str, Any]:

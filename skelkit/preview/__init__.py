@@ -17,12 +17,12 @@ from skelkit.preview.effect import Effect, compare
 from skelkit.preview.page import Told, page
 from skelkit.preview.pictures import contact_sheet, film
 from skelkit.preview.stage import Panel, set_stage
-from skelkit.preview.words import about, drawn_lines, effect_lines, group_lines, groups, plain, ranges
+from skelkit.preview.words import about, effect_lines, group_lines, groups, plain, ranges
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import JointLayout
 from skelkit.views import DrawKey, ViewParameters, identity, sample_frames
 
-__all__ = ["FORMATS", "drawn_lines", "suitable", "write_preview"]
+__all__ = ["FORMATS", "suitable", "write_preview"]
 
 FORMATS = (".html", ".gif", ".png")
 
@@ -91,7 +91,8 @@ def write_preview(
     -------
     by title ``parameters``, the drawn ones by name, of plain lists and numbers, with joints by name; and
     ``effect``: ``bone_change`` (mean relative change of a bone's length), ``moved`` and ``farthest`` (mean
-    and largest distance of a joint from where it was at the same moment, in metres) and every bone's change
+    and largest distance of a joint from where it was at the same moment, in metres) and every bone's change;
+    ``drawn_lines`` and ``effect_lines``: both in words, as pictures have them
 
     Raises
     ------
@@ -134,7 +135,12 @@ def write_preview(
             case _:
                 contact_sheet(stage, panels, title, subtitle).save(file, "PNG", optimize=True)
     return {
-        title: {"parameters": plain(one.parameters, layout), "effect": one.effect.to_plain(layout)}
+        title: {
+            "parameters": plain(one.parameters, layout),
+            "effect": one.effect.to_plain(layout),
+            "drawn_lines": group_lines(one.groups, layout),
+            "effect_lines": effect_lines(one.effect.summary()),
+        }
         for title, one in shown.items()
     }
 

@@ -14,7 +14,7 @@ from skelkit.preview.effect import LEAST_CHANGE, LEAST_MOVE
 from skelkit.skeleton import JointLayout
 from skelkit.views import ViewParameters
 
-__all__ = ["about", "drawn_lines", "effect_lines", "group_lines", "groups", "plain", "ranges"]
+__all__ = ["about", "effect_lines", "group_lines", "groups", "plain", "ranges"]
 
 Row = dict[str, Any]
 
@@ -102,7 +102,7 @@ def group_lines(listed: Sequence[Mapping[str, Any]], layout: JointLayout) -> lis
 
 def _row_lines(row: Row, layout: JointLayout) -> list[str]:
     if "matrix" in row:
-        return ["[" + "  ".join(f"{x:+.2f}" for x in values) + "]" for values in row["matrix"]]
+        return ["[" + "  ".join(f"{x:+.3f}" for x in values) + "]" for values in row["matrix"]]
     if "numbers" in row:
         return [f"{row['label']} {min(row['numbers']):.2f} to {max(row['numbers']):.2f}"]
     if "joints" in row:
@@ -133,28 +133,3 @@ def plain(parameters: ViewParameters, layout: JointLayout) -> dict[str, Any]:
         else value.tolist()
         for name, value in parameters.describe(0).items()
     }
-
-
-def drawn_lines(drawn: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What `skelkit.preview.write_preview` returned, for people at a terminal."""
-    lines = []
-    for title, shown in drawn.items():
-        lines.append(title)
-        for name, value in shown["parameters"].items():
-            lines += _listed(name, value)
-        lines += [f"  {line}" for line in effect_lines(shown["effect"])]
-    return lines
-
-
-def _listed(name: str, value: object) -> list[str]:
-    if isinstance(value, list) and value and isinstance(value[0], list):
-        rows = ["[" + "  ".join(_signed(x) for x in row) + "]" for row in value]
-    elif isinstance(value, list):
-        rows = [", ".join(map(_signed, value))]
-    else:
-        rows = [f"{value:.4g}" if isinstance(value, float) else str(value)]
-    return [f"  {name if number == 0 else '':18} {row}" for number, row in enumerate(rows)]
-
-
-def _signed(value: object) -> str:
-    return f"{value:+.3f}" if isinstance(value, float) else str(value)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from skelkit.errors import StoreError
+from skelkit.progress import progress_bar
 from skelkit.store.read import Store
 from skelkit.store.seal import content_digest
 
@@ -37,7 +36,7 @@ def verify(path: Path | str, *, progress: bool = False) -> list[str]:
     """
     try:
         with Store(path) as store:
-            return _problems(store, {"delay": _PATIENCE, "disable": not progress, "leave": False})
+            return _problems(store, {"delay": _PATIENCE, "shown": progress, "leave": False})
     except StoreError as error:
         return [str(error)]
     except OSError as error:
@@ -46,11 +45,11 @@ def verify(path: Path | str, *, progress: bool = False) -> list[str]:
 
 def _problems(store: Store, bar: dict[str, Any]) -> list[str]:
     size = store.path.stat().st_size
-    with tqdm(total=size, unit="B", unit_scale=True, desc="reading", **bar) as read:
+    with progress_bar(total=size, unit="B", unit_scale=True, desc="reading", **bar) as read:
         if content_digest(store.path, read.update) == store.seal.content:
             return []
     found = []
-    for place in tqdm(range(len(store)), unit="sequence", desc="finding the damage", **bar):
+    for place in progress_bar(range(len(store)), unit="sequence", desc="finding the damage", **bar):
         try:
             store.sequence(place)
         except StoreError as error:

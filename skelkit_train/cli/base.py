@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from skelkit.cli.base import Commands, Voice
-from skelkit.errors import SkelkitError, no_such
+from skelkit.cli.base import Commands, Failure, Voice
+from skelkit.errors import SkelkitError, did_you_mean, no_such
 
 if TYPE_CHECKING:
     import torch
@@ -83,9 +83,11 @@ class FiniteRange(click.FloatRange):
 
 
 def _representation(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not set(value.split("+")) <= set(REPRESENTATION_NAMES):
+    unknown = [name for name in (value or "seq").split("+") if name not in REPRESENTATION_NAMES]
+    if unknown:
         raise click.BadParameter(
             f"{value!r}: expected {', '.join(REPRESENTATION_NAMES)}, or some joined by +"
+            + did_you_mean(unknown[0], REPRESENTATION_NAMES)
         )
     return value
 
@@ -106,14 +108,11 @@ def plain_warnings() -> Iterator[None]:
 class TrainCommands(Commands):
     """Commands to which want of torch or of memory is one line, too."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            raise click.ClickException('torch is not installed; pip install "skelkit[train]"') from None
-        except RuntimeError as error:  # torch has no other error for it on the CPU
-            if any(words in str(error) for words in _OUT_OF_MEMORY):
-                raise click.ClickException("out of memory: try a smaller batch_size or queue") from None
-            raise
+    def failure(self, error: BaseException) -> click.ClickException | None:
+        """The line that tells it; None where skelkit is to blame."""
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            return Failure('torch is not installed; pip install "skelkit[train]"')
+        # torch has no other error for it on the CPU
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY):
+            return Failure("out of memory: try a smaller batch_size or queue")
+        return super().failure(error)

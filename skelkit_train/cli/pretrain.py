@@ -19,6 +19,7 @@ from skelkit.cli.base import (
     path_type,
     with_voice,
 )
+from skelkit.errors import SkelkitError
 from skelkit_train.cli.base import PRESET_NAMES, device_option, picked_device, require
 
 
@@ -70,13 +71,17 @@ def pretrain(
 
     given = {name: value for name, value in flags.items() if value is not None}
     begun = run / "config.toml" if run and resume else None
-    resolved = resolve(
+    files = (
         read_toml(begun) if begun and begun.exists() else {},
         PRESETS[preset] if preset else {},
         read_toml(config) if config else {},
-        dict(parsed("--set", parse_setting, text) for text in settings),
-        given,
     )
+    settings_given = dict(parsed("--set", parse_setting, text) for text in settings)
+    try:
+        resolved = resolve(*files, settings_given, given)
+    except SkelkitError as error:
+        resolve(*files)  # if it is a file that says it, the usage is right
+        raise click.UsageError(str(error)) from None
     if print_config:
         click.echo(json.dumps(asdict(resolved)) + "\n" if as_json else resolved.to_toml(), nl=False)
         return

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from skelkit.progress import progress_bar
 from skelkit_train.data import batches
 
 __all__ = ["CompressConfig", "compress"]
@@ -53,8 +53,8 @@ def compress(
         for epoch in range(config.epochs)
         for batch in batches(places, config.batch_size, config.seed, epoch, keep_last=True)
     )
-    bar = tqdm(
-        islice(order, steps), desc="autoencoder", unit="step", total=steps, disable=not progress, leave=False
+    bar = progress_bar(
+        islice(order, steps), desc="autoencoder", unit="step", total=steps, shown=progress, leave=False
     )
     for batch in bar:
         rows = train[torch.from_numpy(batch).to(train.device)]

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from skelkit.augment import CentreCrop, Compose, Crop, Resample, Transform
+from skelkit.progress import progress_bar
 from skelkit_train.data import Sequences
 from skelkit_train.evaluate.memory import FeatureMemory
 
@@ -133,9 +133,7 @@ class Features:
         """(N, D) features of the views for testing of all sequences, on the CPU."""
         places = np.arange(len(self.sequences.label))
         blocks = np.array_split(places, max(1, len(places) // (4 * _BATCH)))
-        bar = tqdm(
-            blocks, desc="features", unit="block", disable=None if self.progress else True, leave=False
-        )
+        bar = progress_bar(blocks, desc="features", unit="block", shown=self.progress, leave=False)
         return torch.cat([self.of(block, centre_views(self.frames)).cpu() for block in bar])
 
     def random(self, places: NDArray[np.int64], epoch: int) -> Tensor:

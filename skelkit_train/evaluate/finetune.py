@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
-from tqdm import tqdm
 
+from skelkit.progress import progress_bar
 from skelkit_train.data import Sequences, batches
 from skelkit_train.evaluate.curve import Curve, Fitted
 from skelkit_train.evaluate.features import Features, random_views
@@ -71,7 +71,7 @@ def finetune(
     transform, step = random_views(frames), 0
     # Dropout draws from torch's own generator: it is seeded at every step, and left as it was found.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for epoch in tqdm(range(config.epochs), desc=name, unit="epoch", disable=not progress, leave=False):
+        for epoch in progress_bar(range(config.epochs), desc=name, unit="epoch", shown=progress, leave=False):
             model.train()
             for batch in batches(train, config.batch_size, config.seed, epoch, keep_last=True):
                 torch.manual_seed(((config.seed << 32) + step) % 2**64)

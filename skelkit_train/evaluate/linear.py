@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from skelkit.progress import progress_bar
 from skelkit_train.data import batches
 from skelkit_train.evaluate.curve import Curve, Fitted
 from skelkit_train.evaluate.features import Features
@@ -70,7 +70,7 @@ def linear(
     optimizer = torch.optim.SGD(layer.parameters(), lr=config.learning_rate, momentum=0.9)
     milestones = [round(share * config.epochs) for share in config.milestones]
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
-    for epoch in tqdm(range(config.epochs), desc=name, unit="epoch", disable=not progress, leave=False):
+    for epoch in progress_bar(range(config.epochs), desc=name, unit="epoch", shown=progress, leave=False):
         # The encoder is frozen, so an epoch's features can be taken all at once.
         seen = features.random(train, epoch)
         for batch in batches(train, config.batch_size, config.seed, epoch, keep_last=True):

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
+from skelkit.progress import progress_bar
 from skelkit_train.evaluate.features import Features
 from skelkit_train.evaluate.scores import Scores, score
 
@@ -107,9 +107,7 @@ def search(
     """
     k = min(k, len(gallery))
     rows, similarities, precisions = [], [], []
-    with tqdm(
-        total=len(query), desc="retrieval", unit="sample", disable=None if progress else True, leave=False
-    ) as bar:
+    with progress_bar(total=len(query), desc="retrieval", unit="sample", shown=progress, leave=False) as bar:
         for first, block in _similarities(query, gallery):
             best = block.topk(k, dim=1)
             rows.append(best.indices)

@@ -16,9 +16,9 @@ function table(place, evaluation) {
   add(block, "h3", {}, `${titles[evaluation.task]}, ${dataset || "dataset not known"} ${protocol}`);
   const held = evaluation.validation ? `, ${evaluation.validation} for validation` : "";
   add(block, "p", { class: "note" }, `${evaluation.train} training and ${evaluation.test} test samples${held}; checkpoint after ${counted(evaluation.epoch, "epoch")}${evaluation.epoch === report.epoch ? "" : `, while the run is at ${report.epoch}`}${others.map(({ run, epoch }) => `, fused with ${run} after ${counted(epoch, "epoch")}`).join("")}; `
-    + Object.entries(settings).filter(([, value]) => value !== null && value !== false).map(([name, value]) => `${name.replaceAll("_", " ")} ${written(value)}`).join(", "));
+    + Object.entries(settings).filter(([name, value]) => value !== null && value !== false && !(name === "subjects" && value === 0)).map(([name, value]) => `${name.replaceAll("_", " ")} ${written(value)}`).join(", "));
   const columns = [["top1", "top-1"], ["top5", "top-5"], ["mean_class", "mean over classes"], ["mean_average_precision", "mAP"], ["validation", "top-1 on validation"], ["best_on_test", "best epoch on test (no result)"]]
-    .filter(([name]) => rows.some((row) => row[name] !== null));
+    .filter(([name]) => rows.some((row) => row[name] !== null) && (name !== "top5" || evaluation.task === "retrieval" || evaluation.classes.length > 5));
   const figures = add(add(block, "div", { class: "scroll" }), "table", { class: "figures" });
   const head = add(figures, "tr");
   add(head, "th", {}, "encoder");

@@ -136,11 +136,28 @@ def test_nothing_left_to_store(tmp_path: Path, tiny: bytes) -> None:
     folder.mkdir()
     (folder / "S001C001P001R001A061.skeleton").write_bytes(tiny)
     (folder / GOOD).write_bytes(b"1\nx\n")
-    with pytest.raises(
-        SkelkitError, match=r"1 excluded, 1 quarantined; first .*A001\.skeleton, line 2: found 'x'"
-    ):
+    said = r"1 excluded, 1 quarantined; first .*A001\.skeleton, line 2: found 'x'.*"
+    with pytest.raises(SkelkitError, match=rf"{said}; all are in .*a\.report\.json$"):
         run(folder, tmp_path / "a.h5")
-    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.json", "raw"]
+    report = json.loads((tmp_path / "a.report.json").read_text())
+    assert (report["found"], report["kept"], report["content_hash"]) == (2, 0, None)
+    assert [row["name"] for row in report["excluded"]] == ["S001C001P001R001A061"]
+    assert [row["line"] for row in report["quarantined"]] == [2]
+
+
+def test_nothing_left_to_store_leaves_the_store_before_and_its_report(
+    raw: Path, tmp_path: Path, tiny: bytes
+) -> None:
+    run(raw, tmp_path / "a.h5")
+    before = [path.read_bytes() for path in (tmp_path / "a.h5", tmp_path / "a.report.json")]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "S001C001P001R001A061.skeleton").write_bytes(tiny)
+    with pytest.raises(SkelkitError, match=r"nothing to store: 1 excluded, 0 quarantined; first .*60$"):
+        run(other, tmp_path / "a.h5", overwrite=True)
+    assert before == [path.read_bytes() for path in (tmp_path / "a.h5", tmp_path / "a.report.json")]
+    assert not (tmp_path / "a.h5.part").exists()
 
 
 def test_where_the_store_cannot_go(raw: Path, tmp_path: Path) -> None:

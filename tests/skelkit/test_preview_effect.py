@@ -21,7 +21,7 @@ from skelkit.augment import (
     augment_sequence,
 )
 from skelkit.errors import SkelkitError
-from skelkit.preview import drawn_lines, write_preview
+from skelkit.preview import write_preview
 from skelkit.preview.effect import compare
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
@@ -154,7 +154,7 @@ def test_told_of_each_augmentation(tmp_path: Path, name: str, kept: bool, still:
     assert (effect["bone_change"] < 1e-4) == kept
     assert (effect["farthest"] < 1e-4) == still
     assert effect["moved"] <= effect["farthest"]
-    told = "\n".join(drawn_lines(drawn))
+    told = "\n".join(drawn[name]["effect_lines"])
     assert ("bones keep their lengths" in told) == kept
     assert bool(re.search(r"bones change by \d+\.\d% on average", told)) == (not kept)
     assert bool(re.search(r"joints move \d\.\d{3} m, at most", told)) == (not still)

@@ -81,7 +81,7 @@ def test_the_table_by_class(tmp_path: Path) -> None:
         ["all", "5", "2", "1", "3", "2", "2", "2", "1"],
     ]
     titles = text.splitlines()[-6]
-    assert titles.split() == ["xsub", "xview", "view"]
+    assert titles.split() == ["xsub", "xview", "camera"]
     # Each title stands over the first of its columns.
     assert titles.index("xview") == table[0].index("train", table[0].index("test"))
     assert "xsub       2 train, 1 test, 2 in neither" in text
@@ -110,13 +110,13 @@ def test_ntu_fits_into_a_hundred_columns(tmp_path: Path) -> None:
     header = Header("ntu120", LAYOUT, {"name": "isc", "steps": steps}, known.classes, known.protocols)
     _, text = described(tmp_path, sequences, header)
     assert "no room" not in text
-    assert re.search(r"xset +xsub +xview +view", text)
+    assert re.search(r"xset +xsub +xview +camera", text)
 
 
 def test_columns_without_room_are_named(tmp_path: Path) -> None:
     protocols = {f"split{n}": Protocol("camera", frozenset([n])) for n in range(6)}
     facts, text = described(tmp_path, made([2] * 3), replace(HEADER, protocols=protocols))
-    assert text.endswith("no room for split4, split5, view: --json has it")
+    assert text.endswith("no room for split4, split5, camera: --json has it")
     assert set(facts["per_class"][0]["protocols"]) == set(protocols)
 
 
@@ -156,6 +156,22 @@ def test_a_sample_with_a_body_that_is_never_there(tmp_path: Path) -> None:
     assert facts["bodies"] == [{"present": 0, "extent": [0, 0, 0]}, {"present": 3, "extent": [1, 1, 1]}]
     assert facts["protocols"] == {"xview": "train"}
     assert "in 3 frames, within 1.00 x 1.00 x 1.00 m" in text
+
+
+def test_a_sample_with_a_joint_beyond_reach_is_told_of(tmp_path: Path) -> None:
+    joints = np.ones((2, 3, 1, 4, 3), np.float32)
+    joints[1, 2, 0, 3, 1] = -1e30
+    made = [
+        SkeletonSequence(part, np.ones((3, 1), np.bool_), name, 0)
+        for name, part in zip("ab", joints, strict=True)
+    ]
+    write_store(tmp_path / "a.h5", made, HEADER)
+    with Store(tmp_path / "a.h5") as store:
+        (near, words), (far, more) = describe_sample(store, "a"), describe_sample(store, "b")
+    assert near["note"] is None
+    assert "note" not in words
+    assert far["note"] == "a joint is 1e+30 m away, expected metres, at most 20"
+    assert f"  note       {far['note']}\n" in more + "\n"
 
 
 @pytest.mark.parametrize(("frames", "count"), [([300], 0), ([301, 302, 1], 2)])

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from runs import CPU, metrics, train
 
+from skelkit.datasets import Protocol
 from skelkit.errors import SkelkitError
+from skelkit.store import Header, Store, write_store
 from skelkit_train.metrics import MetricsLog, Totals, memory_in_use, require_tensorboard
 from skelkit_train.pretrain import pretrain
 
@@ -87,6 +90,35 @@ def test_a_large_model_on_a_cpu_is_warned_of(ntu, tiny, tmp_path, monkeypatch, c
     assert (
         "million weights on a CPU: a step takes seconds to minutes; --preset small" in capsys.readouterr().err
     )
+
+
+def test_a_run_of_days_is_told_after_its_first_steps(ntu, tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("skelkit_train.metrics._DAY", 1e-9)
+    pretrain(ntu, tmp_path / "run", tiny(epochs=4), device=CPU)
+    assert re.search(r"\nat the pace of the first steps this takes \d+ days more\n", capsys.readouterr().err)
+    monkeypatch.undo()
+    pretrain(ntu, tmp_path / "short", tiny(epochs=4), device=CPU)
+    assert "days more" not in capsys.readouterr().err
+
+
+def test_joints_beyond_reach_are_told_of(ntu, tiny, tmp_path, capsys):
+    with Store(ntu) as store:
+        header = Header(
+            store.dataset,
+            store.layout,
+            store.recipe,
+            store.classes,
+            {"xsub": Protocol("subject", frozenset([1, 2, 3]))},
+        )
+        sequences = list(store)
+    for place in (3, 5):
+        joints = sequences[place].joints.copy()
+        joints[-1, 0, 5, 2] = -20.5
+        sequences[place] = replace(sequences[place], joints=joints)
+    write_store(tmp_path / "far.h5", sequences, header)
+    pretrain(tmp_path / "far.h5", tmp_path / "run", tiny(epochs=1), device=CPU)
+    said = "in 2 of 32 sequences a joint is more than 20 m away, expected metres; the first is "
+    assert said + sequences[3].name in capsys.readouterr().err
 
 
 def test_progress_line_has_all_there_is_to_see(ntu, tiny, tmp_path, capsys):

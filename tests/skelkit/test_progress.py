@@ -1,0 +1,54 @@
+"""progress_bar: a bar for who looks at a terminal, lines for who reads a log."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from skelkit import progress
+from skelkit.progress import progress_bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def told(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, **settings: object) -> str:
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert list(progress_bar(range(400), desc="working", **settings)) == list(range(400))  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def test_a_log_gets_lines_and_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = told(monkeypatch, io.StringIO(), shown=True)
+    assert lines.endswith("\n")
+    begin, end = lines.splitlines()
+    assert begin.startswith("working:   0%")
+    assert end.startswith("working: 100%")
+    assert "\r" not in lines
+    assert told(monkeypatch, io.StringIO(), shown=True, leave=False) == "", (
+        "over before the first half minute"
+    )
+
+
+def test_long_work_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_SECONDS", 0)
+    lines = told(monkeypatch, io.StringIO(), shown=True, miniters=100)
+    assert [line[:13] for line in lines.splitlines()] == [
+        f"working: {n:3}%" for n in (0, 25, 50, 75, 100, 100)
+    ]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\rworking: 100%" in told(monkeypatch, Terminal(), shown=True)
+    assert told(monkeypatch, Terminal(), shown=True, leave=False).endswith("\r")
+
+
+def test_nothing_where_it_is_not_wanted_or_nobody_could_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(monkeypatch, io.StringIO(), shown=False) == ""
+    assert told(monkeypatch, Terminal(), shown=False) == ""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert list(progress_bar(range(3), shown=True)) == [0, 1, 2]
