@@ -211,7 +211,9 @@ def _sequences(
             shown=progress,
             desc=f"converting {journal.job.dataset}",
         ) as bar,
-        closing(_blocks(blocks, journal.job, processes, workers, scheduler, journal.goes_on)) as converted,
+        closing(
+            _blocks(blocks, journal.job, processes, workers, scheduler, journal.goes_on, progress)
+        ) as converted,
     ):
         if journal.changed and progress:
             bar.write(_what_changed(journal), sys.stderr)
@@ -261,6 +263,7 @@ def _blocks(
     workers: int,
     scheduler: str | None,
     goes_on: bool,
+    progress: bool,
 ) -> Generator[Block, None, None]:
     """What became of the files, in order."""
     alone = partial(convert_block, job=job)
@@ -271,7 +274,7 @@ def _blocks(
         yield from map(alone, blocks)
         return
     if scheduler is not None:
-        results = on_cluster(blocks, alone, died, scheduler)
+        results = on_cluster(blocks, alone, died, scheduler, progress)
     else:
         results = processes.results(blocks, died, workers)
     with closing(results):

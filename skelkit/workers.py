@@ -217,9 +217,10 @@ def _ctrl_c_held() -> Iterator[None]:
 
 
 def on_cluster(
-    blocks: list[list[Input]], work: Work[Result], died: Died[Result], address: str
+    blocks: list[list[Input]], work: Work[Result], died: Died[Result], address: str, progress: bool
 ) -> Generator[list[Result], None, None]:
-    """As `Processes.results`, by a dask scheduler's workers, which must see the files under the same paths.
+    """As `Processes.results`, by a dask scheduler's workers, which must see the files under the same paths;
+    with ``progress`` it says if it has to wait for the first.
 
     Raises
     ------
@@ -239,7 +240,8 @@ def on_cluster(
         raise SkelkitError(f"{address}: no dask scheduler answers there: {error}") from None
     with client:
         if not client.nthreads():
-            tqdm.write(f"waiting: no worker at {address} yet", sys.stderr)
+            if progress:
+                tqdm.write(f"waiting: no worker at {address} yet", sys.stderr)
             client.wait_for_workers(1)
         for worker, unseen in client.run(_unseen, blocks[0][0]).items():
             if unseen:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from skelkit.augment import Compose, Crop, JointJitter, OneOf, Resample, Rotation, Shear, Transform
+from skelkit.datasets import Protocol
 from skelkit.errors import InputError, SkelkitError, did_you_mean
 
 __all__ = ["PRESETS", "PretrainConfig", "parse_setting", "read_toml", "resolve"]
@@ -282,4 +283,7 @@ def _checked(name: str, value: Any) -> Any:
         raise SkelkitError(f"{name} is {value!r}, expected a list of whole numbers")
     if type(value) is not hint:
         raise SkelkitError(f"{name} is {value!r}, expected {hint.__name__}")
+    if name == "protocol" and ":" in value:
+        with suppress(SkelkitError):  # the store says what is wrong with it
+            return str(Protocol.parse(value))  # however it was written: a run goes on with the same
     return value

@@ -91,6 +91,8 @@ def test_augmentation_is_made_of_the_settings(spatial, parts):
         ("spatial=", ("spatial", "")),
         (" momentum = 0.5 ", ("momentum", 0.5)),
         ("protocol=a=b", ("protocol", "a=b")),
+        ("protocol=subject:3,1,2", ("protocol", "subject:1-3")),
+        ("protocol=subject:x", ("protocol", "subject:x")),
     ],
 )
 def test_settings_on_the_command_line(text, setting):
