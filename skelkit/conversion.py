@@ -25,7 +25,7 @@ from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError, Stopped, look_up
 from skelkit.files import paths, replacing
 from skelkit.inputs import Input, Inputs, gather
-from skelkit.journal import Journal
+from skelkit.journal import SOME_FILES, Journal
 from skelkit.normalise import RECIPES
 from skelkit.progress import progress_bar
 from skelkit.sequence import SkeletonSequence
@@ -143,7 +143,7 @@ def convert(
         others = None if fresh else Journal.begun(out, job, inputs)
         if out.exists() and not overwrite and others != []:
             raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
-        if others:
+        if others and others != [SOME_FILES]:
             folder = Journal.folder_of(out)
             raise SkelkitError(
                 f"{folder}: an interrupted conversion with other {', '.join(others)}; --fresh forgets it"

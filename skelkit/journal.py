@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
+import numpy as np
+
 from skelkit import __version__
 from skelkit.blocks import Block, Job, Spool, sequence_of
 from skelkit.errors import SkelkitError
@@ -20,9 +22,12 @@ from skelkit.inputs import Input, Inputs
 from skelkit.normalise import RECIPES
 from skelkit.sequence import SkeletonSequence
 
-__all__ = ["Journal"]
+__all__ = ["SOME_FILES", "Journal"]
 
 _FORMAT = 3
+
+SOME_FILES = "some files"
+"""The difference of a conversion of which some files have changed, gone or come."""
 
 
 class Journal:
@@ -46,6 +51,8 @@ class Journal:
         """Among the inputs."""
         self.noted: dict[int, _Noted] = {}
         """By the place of a block's first file."""
+        self.covered = np.zeros(len(inputs.files), np.bool_)
+        """By the blocks noted."""
         self.stack = ExitStack()
         self.files: dict[str, IO[bytes]] = {}
         try:
@@ -65,8 +72,8 @@ class Journal:
 
     @classmethod
     def begun(cls, out: Path, job: Job, inputs: Inputs) -> list[str] | None:
-        """In what a conversion that was begun to this store differs from this one; if in nothing, it can be
-        taken up: then some of its files are these. None where none was begun."""
+        """In what a conversion that was begun to this store differs from this one; if in nothing, or in
+        `SOME_FILES` alone, it can be taken up. None where none was begun."""
         ours = _first_line(job, inputs)
         try:
             with (cls.folder_of(out) / "journal").open("rb") as log:
@@ -86,7 +93,7 @@ class Journal:
         if not noted:
             return None
         now = {item.file.name: item.facts() for item in inputs.files}
-        return [] if any(now.get(file[0][0]) == file for file in noted) else others
+        return [SOME_FILES] if any(now.get(file[0][0]) == file for file in noted) else others
 
     def _lock(self) -> None:
         try:
@@ -117,12 +124,13 @@ class Journal:
                     self._count(record, good)
                     used.add(record["place"][0])
                 else:
-                    stale += record["files"]
+                    stale.append(record["files"])
                 good += len(line)
-            left = {item.file.name for run in self.left() for item in run}
             now = {file[0][0]: file for file in facts}
-            names = dict.fromkeys(file[0][0] for file in stale if file != now.get(file[0][0]))
-            self.changed = [name for name in names if name in left or name not in now]
+            left = {item.file.name for run in self.left() for item in run}
+            again = [files for files in stale if any(file[0][0] in left for file in files)]
+            changed = (file[0][0] for files in again for file in files if file != now.get(file[0][0]))
+            self.changed = list(dict.fromkeys(changed))
         self.log.truncate(good)
         for path in self.folder.glob("rows*"):
             if path.name not in used:
@@ -133,9 +141,13 @@ class Journal:
     def _fits(self, record: dict[str, Any], facts: list[Any]) -> bool:
         """Whether a line is of files that are these still, one after the other, and its rows are whole."""
         place = self.place_of.get(record["files"][0][0][0])
-        if place is None or facts[place : place + len(record["files"])] != record["files"]:
+        if place is None:
             return False
-        return place not in self.noted and None not in self._read(record)
+        these = slice(place, place + len(record["files"]))
+        # Where a file was taken away and put back, a later block may have some of its files, too.
+        if facts[these] != record["files"] or self.covered[these].any():
+            return False
+        return None not in self._read(record)
 
     def left(self) -> Iterator[list[Input]]:
         """The files that are not done, in runs between those that are."""
@@ -180,7 +192,9 @@ class Journal:
         self.files_done += files
         self.kept += len(record["entries"])
         what = {topic: record[topic] for topic in ("excluded", "quarantined", "notes")}
-        self.noted[self.place_of[record["files"][0][0][0]]] = _Noted(files, begin, **what)
+        place = self.place_of[record["files"][0][0][0]]
+        self.noted[place] = _Noted(files, begin, **what)
+        self.covered[place : place + files] = True
 
     @property
     def excluded(self) -> list[dict[str, str]]:

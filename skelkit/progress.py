@@ -48,5 +48,6 @@ def progress_bar(
     shown = shown and sys.stderr is not None
     if shown and not sys.stderr.isatty():
         settings |= {"file": _Lines(sys.stderr), "mininterval": _SECONDS, "maxinterval": _SECONDS}
+        settings["position"] = 0  # a bar within another one has a line, and moves no cursor
         delay = delay if leave else _SECONDS
     return tqdm(items, disable=not shown, leave=leave, delay=delay, **settings)

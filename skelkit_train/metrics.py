@@ -31,8 +31,6 @@ __all__ = [
 ]
 
 _DAY = 86_400
-_WARM, _TIMED = 2, 5
-"""Steps before the pace is taken, and of which it is taken."""
 _LOOK_STEPS = 50
 _LOOK_SECONDS = 10
 
@@ -123,8 +121,9 @@ class Progress:
     def __init__(self, epochs: int, batches: int, done: int, device: torch.device, shown: bool) -> None:
         self.epochs = epochs
         self.device = device
-        self.begun = done
-        self.warm = 0.0
+        self.first: tuple[int, float] | None = None
+        """Step and time when it was first shown."""
+        self.told = False
         self.bar = progress_bar(
             total=epochs * batches,
             initial=done,
@@ -136,16 +135,17 @@ class Progress:
     def step(self) -> None:
         with suppress(OSError):
             self.bar.update()
-        taken = self.bar.n - self.begun
-        if taken == _WARM:
-            self.warm = time.perf_counter()
-        elif taken == _WARM + _TIMED and self.bar.total is not None:
-            days = (time.perf_counter() - self.warm) / _TIMED * (self.bar.total - self.bar.n) / _DAY
-            if days > 1:
-                self.say(f"at the pace of the first steps this takes {days:.0f} days more")
 
     def show(self, epoch: int, totals: Totals) -> None:
-        """Bring it up to date in the epoch, counted from 0."""
+        """Bring it up to date in the epoch, counted from 0; the device has done all steps."""
+        if self.first is None:
+            self.first = int(self.bar.n), time.perf_counter()
+        elif not self.told and self.bar.n > self.first[0] and self.bar.total is not None:
+            self.told = True
+            pace = (time.perf_counter() - self.first[1]) / (self.bar.n - self.first[0])
+            days = pace * (self.bar.total - self.bar.n) / _DAY
+            if days > 1:
+                self.say(f"at the pace of the first steps this takes {days:.1f} days more")
         means = totals.means()
         accuracies = [value for name, value in means.items() if name.startswith("accuracy")]
         accuracy = sum(accuracies) / len(accuracies)

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from inspect import cleandoc
@@ -52,10 +52,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 class Commands(click.Group):
     """A group whose commands turn what a user or the disk can do into one line, and exit code 2 for wrong
-    usage, 1 for what fails; with ``--json`` into an object, too."""
+    usage, 1 for what fails; where ``--json`` is among the words, into an object, too."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
-        as_json = "--json" in args
+        as_json = "--json" in args and self.tells()
         with _in_json(as_json), _usage_in_one_line():
             context = super().make_context(info_name, args, *rest, **extra)
         context.meta["as_json"] = as_json
@@ -67,6 +67,10 @@ class Commands(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         with _in_json(ctx.meta["as_json"]), self._failures(), _usage_in_one_line():
             return super().invoke(ctx)
+
+    def tells(self) -> bool:
+        """Whether this process is the one that speaks to programs."""
+        return True
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -84,13 +88,13 @@ class Commands(click.Group):
         """The line that tells it; None where skelkit is to blame."""
         match error:
             case Stopped():
-                return _Halt(str(error))
+                return _Halt(str(error), stopped=True)
             case InputError():
                 return Failure(str(error), **error.row())
             case SkelkitError():
                 return Failure(str(error))
             case KeyboardInterrupt():
-                return _Halt("interrupted")
+                return _Halt("interrupted", stopped=True)
             case MemoryError():
                 return Failure("out of memory")
             case BrokenPipeError():  # click ends quietly, as when piped into head
@@ -124,7 +128,9 @@ def _in_json(asked: bool) -> Iterator[None]:
     except click.ClickException as error:
         if asked:
             facts = getattr(error, "facts", {})
-            click.echo(json.dumps({"error": error.format_message(), "exit_code": error.exit_code, **facts}))
+            told = {"error": error.format_message(), "exit_code": error.exit_code, **facts}
+            with suppress(OSError):  # the line on standard error says it in any case
+                click.echo(json.dumps(told))
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,7 +84,8 @@ class FiniteRange(click.FloatRange):
 
 
 def _representation(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    unknown = [name for name in (value or "seq").split("+") if name not in REPRESENTATION_NAMES]
+    names = [] if value is None else value.split("+")
+    unknown = [name for name in names if name not in REPRESENTATION_NAMES]
     if unknown:
         raise click.BadParameter(
             f"{value!r}: expected {', '.join(REPRESENTATION_NAMES)}, or some joined by +"
@@ -107,6 +109,10 @@ def plain_warnings() -> Iterator[None]:
 
 class TrainCommands(Commands):
     """Commands to which want of torch or of memory is one line, too."""
+
+    def tells(self) -> bool:
+        """Whether it is the first of the processes that torchrun started."""
+        return os.environ.get("RANK", "0") == "0"
 
     def failure(self, error: BaseException) -> click.ClickException | None:
         """The line that tells it; None where skelkit is to blame."""

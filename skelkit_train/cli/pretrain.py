@@ -80,7 +80,11 @@ def pretrain(
     try:
         resolved = resolve(*files, settings_given, given)
     except SkelkitError as error:
-        resolve(*files)  # if it is a file that says it, the usage is right
+        try:
+            resolve(*files)
+        except SkelkitError as of_file:
+            if str(of_file) == str(error):  # then the usage is right
+                raise
         raise click.UsageError(str(error)) from None
     if print_config:
         click.echo(json.dumps(asdict(resolved)) + "\n" if as_json else resolved.to_toml(), nl=False)

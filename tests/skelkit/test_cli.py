@@ -275,6 +275,8 @@ def test_synth_then_convert(tmp_path: Path) -> None:
         (["show", "gone.h5"], 1, {"error": "gone.h5: no such file"}),
         (["show", "gone.h5", "--nonsense"], 2, {"error": "No such option '--nonsense'"}),
         (["nonsense"], 2, {"error": "No such command 'nonsense'"}),
+        (["augment", "preview", "gone.h5", "--sample", "a", "-o", "a.png"], 1, {"error": "gone.h5: no such"}),
+        (["augment", "preview", "gone.h5"], 2, {"error": "Missing option '--sample'"}),
         (["convert", "bad.skeleton", "--dataset", "ntu60", "-o", "a.h5", "--on-bad", "stop"], 1, BAD),
     ],
 )
@@ -294,6 +296,15 @@ def test_an_error_is_an_object_too(
     assert skelkit(*arguments).stdout == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_where_standard_output_is_full_the_line_is_said_all_the_same(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "skelkit", "show", "gone.h5", "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "Error: gone.h5: no such file\n"
+
+
 def test_interrupted_by_the_keyboard(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from skelkit import conversion
 
@@ -306,6 +317,8 @@ def test_interrupted_by_the_keyboard(raw: Path, tmp_path: Path, monkeypatch: pyt
     assert (result.exit_code, result.stdout) == (1, "")
     last = result.stderr.splitlines()[-1]
     assert re.fullmatch(r"interrupted, 0 of \d+ files done; the same command goes on where it was", last)
+    told = json.loads(skelkit(*command, "--fresh", "--json").stdout)
+    assert told == {"error": last, "exit_code": 1, "stopped": True}
     monkeypatch.undo()
     fails(skelkit(*command, "--recipe", "raw"), "an interrupted conversion with other recipe; --fresh")
     assert skelkit(*command, "--recipe", "raw", "--fresh").exit_code == 0
@@ -346,9 +359,6 @@ def test_as_a_module_and_into_a_closed_pipe(store: Path) -> None:
         [sys.executable, "-m", "skelkit", "show", str(store)], capture_output=True, timeout=60
     )
     assert done.returncode == 0
-
-
-"""Commands that have no --quiet, as they say nothing beside their result."""
 
 
 def test_quiet_and_verbose_are_the_same_everywhere() -> None:

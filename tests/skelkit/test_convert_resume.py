@@ -254,6 +254,42 @@ def test_a_file_changed_and_changed_back_is_taken_from_the_journal_once(
     assert run(raw, out).content_hash == whole
 
 
+@pytest.mark.usefixtures("small_blocks", "converted")
+def test_a_file_taken_away_and_put_back_is_stored_once(raw: Path, tmp_path: Path) -> None:
+    whole = run(raw, tmp_path / "whole.h5")
+    out = tmp_path / "a.h5"
+    interrupt(raw, out, 5)
+    (raw / GOOD).rename(tmp_path / GOOD)
+    interrupt(raw, out, 6)
+    (tmp_path / GOOD).rename(raw / GOOD)
+    report = run(raw, out)
+    assert out.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    assert report.found == whole.found == 40
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_what_has_changed_is_told_once(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    interrupt(raw, tmp_path / "a.h5", 5)
+    remove_one(raw)
+    interrupt(raw, tmp_path / "a.h5", 6)
+    capsys.readouterr()
+    assert convert(raw, tmp_path / "a.h5", dataset="ntu60").kept == 39
+    assert "note:" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_store_is_replaced_by_one_of_other_files_only_when_asked(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.h5"
+    run(raw, out)
+    before = out.read_bytes()
+    interrupt(raw, out, 5, overwrite=True)
+    remove_one(raw)
+    with pytest.raises(SkelkitError, match="exists already; --overwrite replaces it"):
+        run(raw, out)
+    assert out.read_bytes() == before
+    assert run(raw, out, overwrite=True).kept == 39
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_what_another_conversion_left_behind_does_not_allow_to_replace_a_store(
     raw: Path, tmp_path: Path, tiny: bytes
@@ -311,7 +347,7 @@ def test_ctrl_c_is_one_line(tmp_path: Path, workers: int) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in errors
-    assert re.search(r"\nError: interrupted, \d+ of 800 files done; the same command goes on", errors)
+    assert re.search(r"\ninterrupted, \d+ of 800 files done; the same command goes on", errors)
     assert not out.exists()
 
 

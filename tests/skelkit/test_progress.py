@@ -42,6 +42,15 @@ def test_long_work_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
     ]
 
 
+def test_a_bar_within_a_bar_moves_no_cursor_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_SECONDS", 0)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    for _ in progress_bar(range(2), desc="outer", shown=True):
+        list(progress_bar(range(2), desc="inner", shown=True))
+    assert "\x1b" not in sys.stderr.getvalue()
+    assert all(line[:5] in ("outer", "inner") for line in sys.stderr.getvalue().splitlines())
+
+
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\rworking: 100%" in told(monkeypatch, Terminal(), shown=True)
     assert told(monkeypatch, Terminal(), shown=True, leave=False).endswith("\r")

@@ -207,14 +207,27 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(ntu, own_run, settings
         ("--set spatial=sheer", "'sheer': expected shear, jitter, .*; did you mean shear?"),
         ("--seed 99999999999", "seed is 99999999999"),
         ("--set optimizer=adamx", "optimizer 'adamx': expected sgd or adamw; did you mean adamw?"),
+        ("--config WRONG --set optimizer=sgd --representations pixels", "'pixels': expected seq"),
     ],
 )
 def test_settings_that_make_no_sense_are_wrong_usage(ntu, tmp_path, words, said):
+    (tmp_path / "wrong.toml").write_text("optimizer = 'adam'\n")
+    words = words.replace("WRONG", str(tmp_path / "wrong.toml"))
     result = invoke("pretrain", ntu, "-o", tmp_path / "run", *words.split(), "--json")
     assert result.exit_code == 2
     assert re.search(said.replace("?", r"\?").replace("+", r"\+"), result.stderr)
     assert json.loads(result.stdout)["exit_code"] == 2
     assert not (tmp_path / "run").exists()
+
+
+def test_of_several_processes_the_first_alone_prints_the_object(tmp_path, monkeypatch):
+    given = ("pretrain", tmp_path / "none.h5", "-o", tmp_path / "run", "--json")
+    monkeypatch.setenv("RANK", "0")
+    assert json.loads(invoke(*given).stdout)["exit_code"] == 1
+    monkeypatch.setenv("RANK", "1")
+    other = invoke(*given)
+    assert (other.exit_code, other.stdout) == (1, "")
+    assert "none.h5: no such file" in other.stderr
 
 
 @pytest.mark.parametrize("task", ["linear", "retrieval"])

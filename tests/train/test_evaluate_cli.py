@@ -71,6 +71,7 @@ def test_table_shows_deviations_validation_and_the_best_on_test(own_run, ntu, mo
 def test_wrong_usage_and_what_a_user_can_mend(task, own_run, ntu):
     where = ["eval", task, own_run, ntu, "--protocol", "xsub"]
     assert "'--representation'" in fails(*where, "--representation", "seq+sound", code=2)
+    assert "'--representation'" in fails(*where, "--representation", "", code=2)
     assert "'--fusion'" in fails(*where, "--fusion", "votes", code=2)
     assert "has seq, graph, not image" in fails(*where, "--representation", "image")
     assert "9 subjects cannot be held out" in fails(*where, "--validation", 9)

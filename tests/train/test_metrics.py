@@ -15,7 +15,7 @@ from runs import CPU, metrics, train
 from skelkit.datasets import Protocol
 from skelkit.errors import SkelkitError
 from skelkit.store import Header, Store, write_store
-from skelkit_train.metrics import MetricsLog, Totals, memory_in_use, require_tensorboard
+from skelkit_train.metrics import MetricsLog, Progress, Totals, memory_in_use, require_tensorboard
 from skelkit_train.pretrain import pretrain
 
 NAMES = ["loss", "accuracy a>a"]
@@ -92,13 +92,20 @@ def test_a_large_model_on_a_cpu_is_warned_of(ntu, tiny, tmp_path, monkeypatch, c
     )
 
 
-def test_a_run_of_days_is_told_after_its_first_steps(ntu, tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("skelkit_train.metrics._DAY", 1e-9)
-    pretrain(ntu, tmp_path / "run", tiny(epochs=4), device=CPU)
-    assert re.search(r"\nat the pace of the first steps this takes \d+ days more\n", capsys.readouterr().err)
-    monkeypatch.undo()
-    pretrain(ntu, tmp_path / "short", tiny(epochs=4), device=CPU)
-    assert "days more" not in capsys.readouterr().err
+@pytest.mark.parametrize(("seconds", "told"), [(20.0, "takes 2.3 days more"), (5.0, None)])
+def test_a_run_of_days_is_told_once(monkeypatch, capsys, seconds, told):
+    clock = [0.0]
+    monkeypatch.setattr("skelkit_train.metrics.time.perf_counter", lambda: clock[0])
+    bar = Progress(epochs=2, batches=5000, done=0, device=CPU, shown=True)
+    totals = SimpleNamespace(means=lambda: {"loss": 1.0, "accuracy a>a": 0.5}, speed=1.0)
+    for step in range(1, 5):
+        bar.step()
+        clock[0] += 1000 if step == 1 else seconds  # the first compiles
+        bar.show(0, totals)
+    bar.close()
+    err = capsys.readouterr().err
+    assert err.count("days more") == (told is not None)
+    assert told is None or told in err
 
 
 def test_joints_beyond_reach_are_told_of(ntu, tiny, tmp_path, capsys):
