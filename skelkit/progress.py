@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import IO, Any
@@ -12,6 +13,8 @@ __all__ = ["progress_bar"]
 
 _SECONDS = 30
 """Between two lines of a log."""
+_PATIENCE = 10
+"""Seconds before the first line of a bar that does not stay."""
 
 
 class _Lines:
@@ -38,16 +41,31 @@ def progress_bar(
     **settings: Any,
 ) -> tqdm[Any]:
     """A bar on standard error. Where that is no terminal, as in the log file of a job, its states are lines,
-    two a minute, and one that will not stay is not shown before the first half minute.
+    two a minute; a bar that stays has one at its beginning and its end, too.
 
     Parameters
     ----------
     items, leave, delay, settings : as tqdm takes them
     shown : whether at all
     """
-    shown = shown and sys.stderr is not None
-    if shown and not sys.stderr.isatty():
-        settings |= {"file": _Lines(sys.stderr), "mininterval": _SECONDS, "maxinterval": _SECONDS}
-        settings["position"] = 0  # a bar within another one has a line, and moves no cursor
-        delay = delay if leave else _SECONDS
-    return tqdm(items, disable=not shown, leave=leave, delay=delay, **settings)
+    if not shown or sys.stderr is None:
+        return tqdm(items, disable=True, **settings)
+    if sys.stderr.isatty():
+        if _width() == 0:  # not known, where tqdm would show nothing
+            settings |= {"ncols": 80, "nrows": 24}
+        return tqdm(items, leave=leave, delay=delay, **settings)
+    settings |= {"file": _Lines(sys.stderr), "mininterval": _SECONDS, "maxinterval": _SECONDS}
+    # Position: a bar within another one has lines like it, and moves no cursor.
+    if leave:
+        return tqdm(items, position=0, **settings)
+    bar = tqdm(items, leave=False, delay=_PATIENCE, position=0, **settings)
+    bar.last_print_t += _PATIENCE - _SECONDS
+    return bar
+
+
+def _width() -> int:
+    """Columns of the terminal that standard error is."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -49,6 +51,23 @@ def test_a_bar_within_a_bar_moves_no_cursor_in_a_log(monkeypatch: pytest.MonkeyP
         list(progress_bar(range(2), desc="inner", shown=True))
     assert "\x1b" not in sys.stderr.getvalue()
     assert all(line[:5] in ("outer", "inner") for line in sys.stderr.getvalue().splitlines())
+
+
+def test_a_bar_that_does_not_stay_is_told_of_where_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_PATIENCE", 0)
+    lines = told(monkeypatch, io.StringIO(), shown=True, leave=False, miniters=100)
+    assert [line[:13] for line in lines.splitlines()] == ["working:   0%", "working:  25%"], "two a minute"
+
+
+def test_a_terminal_of_unknown_width_gets_a_bar() -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    code = "from skelkit.progress import progress_bar; list(progress_bar([1], desc='working', shown=True))"
+    done = subprocess.run([sys.executable, "-c", code], stderr=theirs)
+    os.close(theirs)
+    assert done.returncode == 0
+    assert b"working: 100%|" in os.read(ours, 10_000)
+    os.close(ours)
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_subsets_of_one_run_serve_another(own_run, ntu, tmp_path):
 
 
 def test_table_shows_deviations_validation_and_the_best_on_test(own_run, ntu, monkeypatch):
-    monkeypatch.setattr("skelkit.progress._SECONDS", 0)
+    monkeypatch.setattr("skelkit.progress._PATIENCE", 0)
     options = ["--protocol", "xsub", "--epochs", 2, "--seeds", 2, "--validation", 1, "--no-baselines"]
     result = invoke("eval", "linear", own_run, ntu, *options, "--device", "cpu")
     assert result.exit_code == 0, result.output
