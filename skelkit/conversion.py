@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -215,8 +215,8 @@ def _sequences(
             _blocks(blocks, journal.job, processes, workers, scheduler, journal.goes_on, progress)
         ) as converted,
     ):
-        if journal.changed and progress:
-            bar.write(_what_changed(journal), sys.stderr)
+        for note in _what_changed(journal) if progress else ():
+            bar.write(note, sys.stderr)
         for block in converted:
             if stop_on_bad:
                 _stop(block.quarantined)
@@ -230,13 +230,13 @@ def _sequences(
         yield from journal.sequences()
 
 
-def _what_changed(journal: Journal) -> str:
-    names = journal.changed
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return (
-        f"note: changed since the interruption, or not given any more: {', '.join(names[:_FEW])}{more}; "
-        "converted again with their neighbours, as they are now"
-    )
+def _what_changed(journal: Journal) -> Iterator[str]:
+    for what, names in (("changed", journal.changed), ("not given any more", journal.gone)):
+        if names:
+            more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+            yield f"note: {what} since the interruption: {', '.join(names[:_FEW])}{more}"
+    if journal.changed or journal.gone:
+        yield "note: the files that were noted together with them are converted again, too"
 
 
 def _in_blocks(items: list[Input]) -> list[list[Input]]:

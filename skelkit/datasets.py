@@ -125,7 +125,11 @@ class Dataset:
         if name in self.missing:
             return f"on the list of samples with missing skeletons of {self.title}"
         if label >= len(self.classes):
-            return f"action {label + 1} is not in {self.title}, which has 1 to {len(self.classes)}"
+            others = (
+                o.title for o in DATASETS.values() if re.match(o.names, name) and label < len(o.classes)
+            )
+            elsewhere = "".join(f"; {title} has it" for title in others)
+            return f"action {label + 1} is not in {self.title}, which has 1 to {len(self.classes)}{elsewhere}"
         for column, most in self.most.items():
             if columns.get(column, 0) > most:
                 return f"{column} {columns[column]} is not in {self.title}, which has 1 to {most}"

@@ -45,7 +45,8 @@ class Journal:
         self.files_done = self.kept = 0
         self.inputs = inputs.files
         self.changed: list[str] = []
-        """Files of an interrupted conversion that have changed since, or are not given any more."""
+        self.gone: list[str] = []
+        """Files of an interrupted conversion that are others now, or not given any more."""
         self.first = _first_line(job, inputs)
         self.place_of = {item.file.name: place for place, item in enumerate(inputs.files)}
         """Among the inputs."""
@@ -129,8 +130,11 @@ class Journal:
             now = {file[0][0]: file for file in facts}
             left = {item.file.name for run in self.left() for item in run}
             again = [files for files in stale if any(file[0][0] in left for file in files)]
-            changed = (file[0][0] for files in again for file in files if file != now.get(file[0][0]))
-            self.changed = list(dict.fromkeys(changed))
+            for name, file in {file[0][0]: file for files in again for file in files}.items():
+                if name not in now:
+                    self.gone.append(name)
+                elif file != now[name]:
+                    self.changed.append(name)
         self.log.truncate(good)
         for path in self.folder.glob("rows*"):
             if path.name not in used:

@@ -93,7 +93,8 @@ class SkeletonSequence:
         farthest = max(self.joints.max(initial=0), -self.joints.min(initial=0))
         if farthest <= REACH:
             return None
-        return f"a joint is {farthest:.4g} m away, expected metres, at most {REACH:g}"
+        guess = "; millimetres?" if 200 < farthest < 1000 * REACH else ""
+        return f"a joint is {farthest:.4g} m away, expected metres, at most {REACH:g}{guess}"
 
     def crc32(self) -> int:
         """CRC-32 of the bytes of the joints and then of the presence flags, as in the store's index."""

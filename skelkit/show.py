@@ -133,7 +133,8 @@ def _table_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 
     if groups:
         titles = "".join(
-            f"  {name[: 7 * len(columns) - 2]:{7 * len(columns) - 2}}" for name, columns in groups.items()
+            f"  {name[: 7 * len(columns) - 2]:{7 * len(columns) - 2}}" if columns[1:] else f"{name[:6]:>7}"
+            for name, columns in groups.items()
         )
         yield f"{'':37}{titles}".rstrip()
     yield line("class", "sequences", [column for columns in groups.values() for column in columns])
@@ -224,6 +225,7 @@ def describe_sample(store: Store, name: str) -> tuple[dict[str, Any], str]:
         lines.append(f"  body {number}     in {body['present']} frames, within {extent} m")
     if facts["note"]:
         lines += _entry("note", facts["note"])
-    lines += [f"  {column:9}  {value}" for column, value in sequence.columns.items()]
-    lines += [f"  {protocol:9}  {side}" for protocol, side in facts["protocols"].items()]
+    width = max(9, *(len(name) for name in (*sequence.columns, *facts["protocols"])), 0)
+    lines += [f"  {column:{width}}  {value}" for column, value in sequence.columns.items()]
+    lines += [f"  {protocol:{width}}  {side}" for protocol, side in facts["protocols"].items()]
     return facts, "\n".join(lines)

@@ -77,7 +77,8 @@ def _open_archive(path: str) -> zipfile.ZipFile:
         status = os.stat(path)
         return _open_version(path, status.st_mtime_ns, status.st_size)
     except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeDecodeError) as error:
-        raise InputError(path, f"not a readable zip archive: {error}") from None
+        cut = "; is the download complete?" if isinstance(error, zipfile.BadZipFile) else ""
+        raise InputError(path, f"not a readable zip archive: {error}{cut}") from None
 
 
 @lru_cache(maxsize=4)

@@ -136,8 +136,8 @@ class PretrainConfig:
         if len(set(names)) != len(names) or not set(names) <= set(_REPRESENTATIONS):
             unknown = [name for name in names if name not in _REPRESENTATIONS]
             raise SkelkitError(
-                f"representations {self.representations!r}: expected seq, graph, image or several joined by +"
-                + "".join(did_you_mean(name, _REPRESENTATIONS) for name in unknown[:1])
+                f"representations {self.representations!r}: expected seq, graph, image or several joined "
+                "by +, each once" + "".join(did_you_mean(name, _REPRESENTATIONS) for name in unknown[:1])
             )
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from skelkit.augment import Transform
 from skelkit.errors import SkelkitError
-from skelkit.sequence import REACH
 from skelkit.skeleton import JointLayout
 from skelkit.store import Store
 from skelkit.views import (
@@ -138,28 +137,23 @@ class Sequences:
     """M of the views."""
     layout: JointLayout
     """Of the V joints."""
+    note: str | None = None
+    """Of joints that are too far away; None, too, of sequences that are streamed."""
 
     @classmethod
     def load(cls, store: Store, max_bodies: int, device: torch.device, *, resident: bool = True) -> Sequences:
         """Of a store, which must stay open where they are not ``resident``."""
+        rows = store.rows() if resident else None
         return cls(
-            rows=torch.from_numpy(store.rows()).to(device) if resident else StoredRows(store, device),
+            rows=StoredRows(store, device) if rows is None else torch.from_numpy(rows).to(device),
             offset=store.offset.astype(np.int64),
             frames=store.frames.astype(np.int64),
             bodies=store.bodies.astype(np.int64),
             label=store.label.astype(np.int64),
             max_bodies=max_bodies,
             layout=store.layout,
+            note=store.note_of_far(rows) if rows is not None else None,
         )
-
-    def beyond_reach(self) -> NDArray[np.int64]:
-        """(n,) places of those with a joint farther away than any depth camera sees: its unit is no metre, or
-        it is damaged. None of those that are streamed is looked at."""
-        if isinstance(self.rows, StoredRows):
-            return np.empty(0, np.int64)
-        low, high = torch.aminmax(self.rows.flatten(1), dim=1)
-        rows = torch.nonzero(torch.maximum(high, -low) > REACH)[:, 0].cpu().numpy()
-        return np.unique(np.searchsorted(self.offset, rows, side="right") - 1)
 
     def views(
         self,

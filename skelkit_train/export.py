@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def _write(encoder: nn.Module, shape: tuple[int, ...], path: Path) -> None:
     # What the exporter says concerns its own insides; whether it did well is compared below.
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             encoder,
             (views,),

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from skelkit.augment import Transform
 from skelkit.errors import SkelkitError, Stopped, StoreError
-from skelkit.sequence import REACH
 from skelkit.store import Store
 from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed, make_optimizer
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, save
@@ -149,12 +148,8 @@ def _notes_on_data(store: Store, sequences: Sequences, protocol: str) -> Iterato
         store.part(protocol, train=False)
     except StoreError as error:  # nothing can be evaluated by it then
         yield f"note: {error}"
-    far = sequences.beyond_reach()
-    if len(far):
-        yield (
-            f"note: {store.path}: in {len(far)} of {len(store)} sequences a joint is more than {REACH:g} m "
-            f"away, expected metres; the first is {store.names[far[0]]}"
-        )
+    if sequences.note:
+        yield f"note: {sequences.note}"
 
 
 def _check_batch(config: PretrainConfig, count: int, ranks: Ranks) -> None:
@@ -214,8 +209,15 @@ class _Training:
 
     def notes(self, samples: int) -> Iterator[str]:
         """What who waits for ``samples`` training samples should know first."""
+        if self.epoch >= self.config.epochs:
+            yield f"note: all {self.config.epochs} epochs are done already; more --epochs go on"
         if samples < self.config.batch_size:
             yield f"{samples} training samples are less than a batch: one batch an epoch"
+        if samples < self.config.queue:
+            yield (
+                f"note: a queue of {self.config.queue} keys has every one of {samples} training samples more "
+                "than once, so that a query is pushed away from views of its own; --preset small has none"
+            )
         weights = sum(parameter.numel() for parameter in self.model.query.parameters())
         if self.device.type == "cpu" and weights > _SMALL:
             yield (

@@ -79,7 +79,11 @@ def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: Da
             f"{run}: holds imported weights, without the optimiser's state that training goes on from"
         )
     if before.data.content_hash != facts.content_hash:
-        raise SkelkitError(f"{run}: was trained on a store with other content")
+        theirs, ours = before.data.content_hash[:12], facts.content_hash[:12]
+        raise SkelkitError(
+            f"{run}: was trained on a store with other content: {theirs}..., this one has {ours}... "
+            "(skelkit show tells it)"
+        )
     old = asdict(before.config)
     for name, value in asdict(config).items():
         if old[name] != value and name not in _MAY_CHANGE:

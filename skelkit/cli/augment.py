@@ -9,6 +9,9 @@ import click
 
 from skelkit.cli.base import (
     AUGMENTATION_NAMES,
+    FORMAT_NAMES,
+    Choice,
+    OutFile,
     Voice,
     example,
     json_option,
@@ -36,7 +39,7 @@ def augment() -> None:
     "--augment",
     "augmentations",
     multiple=True,
-    type=click.Choice(AUGMENTATION_NAMES),
+    type=Choice(AUGMENTATION_NAMES),
     help="What to show; can be given several times. All that the joint layout allows if not given.",
 )
 @click.option("--compose", is_flag=True, help="Show those given one after the other, as one view.")
@@ -49,7 +52,9 @@ def augment() -> None:
     help="Of a training, to replay.",
 )
 @click.option("--view", type=click.IntRange(0, 1), default=0, show_default=True, help="0 query, 1 key.")
-@click.option("-o", "--out", required=True, type=path_type, help="Where to, ending in .html, .gif or .png.")
+@click.option(
+    "-o", "--out", required=True, type=OutFile(*FORMAT_NAMES), help="Where to, ending in .html, .gif or .png."
+)
 @json_option
 @with_voice
 @example(
@@ -112,5 +117,5 @@ def preview(
             click.echo("\n    ".join([f"  {title}", *numbers, *effect]))
         else:  # where joints only change their time, the numbers say more
             click.echo(f"  {title:9} {'; '.join(numbers if one['effect']['farthest'] == 0 else effect)}")
-    if not (chosen or voice.verbose):
+    if not (chosen or voice.verbose or voice.quiet):
         click.echo("  with --augment NAME, or -v, all that was drawn is told here, too")

@@ -19,15 +19,18 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from skelkit import __version__
-from skelkit.errors import InputError, SkelkitError, Stopped
+from skelkit.errors import InputError, SkelkitError, Stopped, did_you_mean
 
 if TYPE_CHECKING:
     from skelkit.store import Store
 
 __all__ = [
+    "Choice",
     "Commands",
     "Failure",
+    "OutFile",
     "Voice",
+    "counted",
     "example",
     "json_option",
     "names_in_store",
@@ -46,6 +49,8 @@ AUGMENTATION_NAMES = (
     *("shear", "jitter", "rotation", "mirror", "bones", "parts", "axis"),
     *("crop", "speed", "resample", "reverse", "noise", "blur", "mask", "isc"),
 )
+
+FORMAT_NAMES = (".html", ".gif", ".png")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -200,7 +205,7 @@ class Voice:
                 if not self.told:
                     from tqdm import tqdm
 
-                    tqdm.write("compiling the kernels, once on this machine: a minute or so", sys.stderr)
+                    tqdm.write("compiling kernels, some seconds; they are kept for the next time", sys.stderr)
                 self.told = True
 
             def on_end(self, _: event.Event) -> None:
@@ -263,6 +268,38 @@ def names_in_store(
     return complete
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+class Choice(click.Choice[str]):
+    """One of some words; what is like one of them is told."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            hint = did_you_mean(str(value), self.choices)
+            raise click.BadParameter(error.message + hint, ctx, param) from None
+
+
+class OutFile(click.Path):
+    """A file to write, whose ending says what it is."""
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__(path_type=Path, readable=False)
+        self.endings = endings
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]  # as path_type says
+        if path.suffix.lower() not in self.endings:
+            self.fail(f"{path}: the name must end in {' or '.join(self.endings)}", param, ctx)
+        return path
+
+
+def counted(number: int, what: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else, on standard output."
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the store if it exists.")
 path_type = click.Path(path_type=Path, readable=False)  # a file that cannot be read is no wrong usage

@@ -12,7 +12,10 @@ import click
 from skelkit.cli.base import (
     DATASET_NAMES,
     RECIPE_NAMES,
+    Choice,
+    OutFile,
     Voice,
+    counted,
     example,
     json_option,
     overwrite_option,
@@ -42,11 +45,9 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=path_type)
-@click.option("--dataset", required=True, type=click.Choice(DATASET_NAMES), help="What the files are.")
-@click.option("-o", "--out", required=True, type=path_type, help="The store to write, ending in .h5.")
-@click.option(
-    "--recipe", type=click.Choice(RECIPE_NAMES), default="isc", show_default=True, help="Normalisation."
-)
+@click.option("--dataset", required=True, type=Choice(DATASET_NAMES), help="What the files are.")
+@click.option("-o", "--out", required=True, type=OutFile(".h5"), help="The store to write, ending in .h5.")
+@click.option("--recipe", type=Choice(RECIPE_NAMES), default="isc", show_default=True, help="Normalisation.")
 @click.option(
     "--labels", multiple=True, type=path_type, help="PKU-MMD: where the label files are, if not in SOURCES."
 )
@@ -78,7 +79,7 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 )
 @click.option(
     "--on-bad",
-    type=click.Choice(["skip", "stop"]),
+    type=Choice(["skip", "stop"]),
     default="skip",
     show_default=True,
     help="Leave bad files out, name them in the report and end well, or stop at the first.",
@@ -153,8 +154,8 @@ def convert(
 
 def _tell(report: Report, out: Path, voice: Voice) -> None:
     shard = f", shard {report.shard}" if report.shard else ""
-    files = f"{report.found} file{'s' * (report.found != 1)}"
-    click.echo(f"{out}: {report.kept} sequences of {files} in {report.seconds:.1f} s{shard}")
+    of = f"{counted(report.kept, 'sequence')} of {counted(report.found, 'file')}"
+    click.echo(f"{out}: {of} in {report.seconds:.1f} s{shard}")
     for reason, count in Counter(row["reason"] for row in report.excluded).items():
         names = [row["name"] for row in report.excluded if count <= _FEW and row["reason"] == reason]
         told = f" ({', '.join(names)})" if names else ""
@@ -182,7 +183,7 @@ def _tell_notes(notes: list[dict[str, Any]], shown: int) -> None:
 
 @click.command()
 @click.argument("parts", nargs=-1, required=True, type=path_type)
-@click.option("-o", "--out", required=True, type=path_type, help="The store to write, ending in .h5.")
+@click.option("-o", "--out", required=True, type=OutFile(".h5"), help="The store to write, ending in .h5.")
 @overwrite_option
 @json_option
 @with_voice
@@ -202,4 +203,7 @@ def merge(parts: tuple[Path, ...], out: Path, overwrite: bool, as_json: bool, vo
     if as_json:
         click.echo(json.dumps({"out": str(out), "kept": count, "content_hash": content_hash}))
     else:
-        click.echo(f"{out}: {count} sequences of {len(parts)} stores\n  content      {content_hash}")
+        click.echo(
+            f"{out}: {counted(count, 'sequence')} of {counted(len(parts), 'store')}\n"
+            f"  content      {content_hash}"
+        )

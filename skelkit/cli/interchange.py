@@ -10,7 +10,10 @@ import click
 
 from skelkit.cli.base import (
     RECIPE_NAMES,
+    Choice,
+    OutFile,
     Voice,
+    counted,
     example,
     json_option,
     names_in_store,
@@ -32,7 +35,7 @@ _NOTED = 5
     "--from",
     "format_",
     required=True,
-    type=click.Choice(FORMAT_NAMES),
+    type=Choice(FORMAT_NAMES),
     help="The file's format; of isc it is a folder.",
 )
 @click.option("--skeleton", required=True, help="Joint layout: ntu25, kinect20, coco17 or a .toml file.")
@@ -43,10 +46,8 @@ _NOTED = 5
     metavar="NAME=COLUMN:VALUES",
     help="A train/test split by the values that train; can be given several times.",
 )
-@click.option(
-    "--recipe", type=click.Choice(RECIPE_NAMES), default="raw", show_default=True, help="Normalisation."
-)
-@click.option("-o", "--out", required=True, type=path_type, help="The store to write.")
+@click.option("--recipe", type=Choice(RECIPE_NAMES), default="raw", show_default=True, help="Normalisation.")
+@click.option("-o", "--out", required=True, type=OutFile(".h5"), help="The store to write.")
 @overwrite_option
 @json_option
 @with_voice
@@ -83,7 +84,7 @@ def import_(
         from skelkit.store import Store
 
         with Store(out) as store:
-            click.echo(f"{out}: {report.kept} sequences, recipe {store.recipe['name']}")
+            click.echo(f"{out}: {counted(report.kept, 'sequence')}, recipe {store.recipe['name']}")
             for line in protocol_lines(store):
                 click.echo(line)
         shown = 0 if voice.quiet else len(report.notes) if voice.verbose else _NOTED
@@ -96,7 +97,7 @@ def import_(
 
 @click.command()
 @click.argument("file", metavar="FILE.h5", type=path_type)
-@click.option("--to", "format_", required=True, type=click.Choice(FORMAT_NAMES), help="The format to write.")
+@click.option("--to", "format_", required=True, type=Choice(FORMAT_NAMES), help="The format to write.")
 @click.option(
     "--protocol",
     metavar="NAME",
@@ -125,6 +126,6 @@ def export(
     if as_json:
         click.echo(json.dumps({"out": str(out), **asdict(written)}))
     else:
-        click.echo(f"{out}: {written.sequences} sequences")
+        click.echo(f"{out}: {counted(written.sequences, 'sequence')}")
         for note in () if voice.quiet else written.notes:
             click.echo(f"  note       {note}")

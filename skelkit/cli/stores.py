@@ -37,15 +37,26 @@ def show(file: Path, sample: str | None, as_json: bool, voice: Voice) -> None:
 @with_voice
 @example("skelkit verify ntu60.h5")
 def verify(file: Path, as_json: bool, voice: Voice) -> None:
-    """Check every byte of a store, and name the sequences that are damaged."""
+    """Check every byte of a store, and name the sequences that are damaged.
+
+    Whether the joints make sense is another thing: a note says where they are too far away for a camera.
+    """
+    from skelkit.store import Store
     from skelkit.store import verify as run
 
     with voice.stage(f"checking {file}"):
         problems = run(file, progress=not voice.quiet)
+    note = None
+    if not problems:
+        with Store(file) as store:
+            note = store.note_of_far()
     if as_json:
-        click.echo(json.dumps({"file": str(file), "intact": not problems, "problems": problems}))
+        told = {"file": str(file), "intact": not problems, "problems": problems, "note": note}
+        click.echo(json.dumps(told))
     else:
         click.echo("\n".join(problems) or f"{file}: intact, every byte is as it was written")
+        if note and not voice.quiet:
+            click.echo(f"  note  {note}")
     if problems:
         raise click.exceptions.Exit(1)
 

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import DATASET_NAMES, Voice, example, json_option, path_type, with_voice
+from skelkit.cli.base import DATASET_NAMES, Choice, Voice, example, json_option, path_type, with_voice
 
 
 @click.command()
 @click.argument("directory", type=path_type)
-@click.option(
-    "--dataset", type=click.Choice(DATASET_NAMES), default="ntu60", show_default=True, help="The format."
-)
+@click.option("--dataset", type=Choice(DATASET_NAMES), default="ntu60", show_default=True, help="The format.")
 @click.option("--classes", type=click.IntRange(1), default=10, show_default=True, help="Actions.")
 @click.option("--subjects", type=click.IntRange(1), default=8, show_default=True, help="Performers.")
 @click.option("--repeats", type=click.IntRange(1), default=2, show_default=True, help="Of each action.")
@@ -40,7 +38,10 @@ def synth(
     from skelkit.synthetic import synthesise
 
     stage = f"writing {classes} actions of {subjects} performers, {repeats} times"
-    with voice.stage(stage), progress_bar(unit="file", desc="writing", shown=not voice.quiet) as bar:
+    with (
+        voice.stage(stage),
+        progress_bar(unit="file", desc="writing", leave=False, shown=not voice.quiet) as bar,
+    ):
 
         def progress(done: int, total: int) -> None:
             bar.total = total

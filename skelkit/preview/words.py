@@ -96,7 +96,9 @@ def group_lines(listed: Sequence[Mapping[str, Any]], layout: JointLayout) -> lis
     lines = []
     for group in listed:
         first, *others = [line for row in group["rows"] for line in _row_lines(row, layout)]
-        lines += [f"{group['part']}: {first}" if len(listed) > 1 else first, *others]
+        if len(listed) > 1:  # the rows of a matrix stay under each other
+            first = f"{group['part']}:{chr(10) if first.startswith('[') else ' '}{first}"
+        lines += [*first.splitlines(), *others]
     return lines
 
 
@@ -120,9 +122,15 @@ def effect_lines(summary: Mapping[str, float | None]) -> list[str]:
     if moved is not None and farthest is not None:
         still = farthest < LEAST_MOVE
         lines.append(
-            "joints stay where they are" if still else f"joints move {moved:.3f} m, at most {farthest:.3f} m"
+            "joints stay where they are"
+            if still
+            else f"joints move {_metres(moved)}, at most {_metres(farthest)}"
         )
     return lines
+
+
+def _metres(distance: float) -> str:
+    return f"{distance:.3f} m" if distance < 1000 else f"{distance:.3g} m"
 
 
 def plain(parameters: ViewParameters, layout: JointLayout) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from skelkit.datasets import Protocol
 from skelkit.errors import SkelkitError, StoreError, did_you_mean, no_such
-from skelkit.sequence import SkeletonSequence, rows_crc32
+from skelkit.sequence import REACH, SkeletonSequence, rows_crc32
 from skelkit.skeleton import JointLayout
 from skelkit.store.format import UNKNOWN, Shard
 from skelkit.store.seal import read_seal
 
 __all__ = ["Store"]
 
+_PIECE = 1 << 14
+"""Rows looked at together."""
 _FLETCHER_BYTES = 4
 """At the end of each chunk."""
 
@@ -205,6 +207,30 @@ class Store:
             name,
             int(self.label[place]),
             {column: int(values[place]) for column, values in self.columns.items()},
+        )
+
+    def note_of_far(self, rows: NDArray[np.float32] | None = None) -> str | None:
+        """A note where joints are beyond the reach of any depth camera: their unit is no metre, or they are
+        damaged.
+
+        Parameters
+        ----------
+        rows : what `rows` gave, if it is at hand; otherwise they are read piece by piece
+        """
+        far = []
+        total = int((self.frames.astype(np.int64) * self.bodies).sum())
+        for first in range(0, total, _PIECE):
+            end = min(first + _PIECE, total)
+            piece = rows[first:end] if rows is not None else self._joints.read(first, end)
+            if max(piece.max(), -piece.min()) > REACH:
+                beyond = (np.abs(piece) > REACH).any(axis=(1, 2))
+                far.append(first + np.flatnonzero(beyond))
+        if not far:
+            return None
+        places = np.unique(np.searchsorted(self.offset, np.concatenate(far), side="right") - 1)
+        return (
+            f"{self.path}: in {len(places)} of {len(self)} sequences a joint is more than {REACH:g} m away, "
+            f"expected metres; the first is {self.names[places[0]]}"
         )
 
     def rows(self) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from skelkit.cli.base import Commands, Failure, Voice
+from skelkit.cli.base import Choice, Commands, Failure, Voice, parsed
 from skelkit.errors import SkelkitError, did_you_mean, no_such
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "device_option",
     "picked_device",
     "plain_warnings",
+    "protocol_rule",
     "representation_option",
     "require",
 ]
@@ -41,7 +42,7 @@ _OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory")
 
 device_option = click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
     help="Where to compute.",
@@ -81,6 +82,15 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
+
+
+def protocol_rule(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """The callback of ``--protocol``: see that a rule is one, sooner than torch is loaded."""
+    if value is not None and ":" in value:
+        from skelkit.datasets import Protocol
+
+        parsed("--protocol", Protocol.parse, value)
+    return value
 
 
 def _representation(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import Voice, example, json_option, path_type, with_voice
+from skelkit.cli.base import OutFile, Voice, counted, example, json_option, path_type, with_voice
 from skelkit_train.cli.base import (
     device_option,
     picked_device,
@@ -20,7 +20,9 @@ from skelkit_train.cli.base import (
 @click.command()
 @click.argument("run", type=path_type)
 @click.argument("data", type=path_type)
-@click.option("-o", "--out", required=True, type=path_type, help="Where to, ending in .h5 or .npz.")
+@click.option(
+    "-o", "--out", required=True, type=OutFile(".h5", ".npz"), help="Where to, ending in .h5 or .npz."
+)
 @representation_option("One of the run's, or several joined by +; all of them if not given.")
 @device_option
 @json_option
@@ -46,10 +48,9 @@ def embed(
     require("run", run)
     require("file", data)
     with voice.stage("loading torch"):
-        from skelkit_train.embed import check_features_path, write_features
         from skelkit_train.embed import embed as compute
+        from skelkit_train.embed import write_features
 
-    check_features_path(out)
     where = picked_device(device, voice)
     with voice.stage(f"computing features of {data}"), voice.compiling():
         found = compute(run, data, device=where, representation=representation, progress=not voice.quiet)
@@ -60,12 +61,12 @@ def embed(
         click.echo(json.dumps({"out": str(out), "sequences": len(found.name), "features": sizes}))
     else:
         what = ", ".join(f"{size} of {name}" for name, size in sizes.items())
-        click.echo(f"{out}: {len(found.name)} sequences, features: {what}")
+        click.echo(f"{out}: {counted(len(found.name), 'sequence')}, features: {what}")
 
 
 @click.command()
 @click.argument("run", type=path_type)
-@click.option("-o", "--out", required=True, type=path_type, help="The file to write, ending in .onnx.")
+@click.option("-o", "--out", required=True, type=OutFile(".onnx"), help="The file to write, ending in .onnx.")
 @representation_option("One of the run's, or several joined by + for their features side by side.")
 @json_option
 @with_voice

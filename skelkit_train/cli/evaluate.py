@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from skelkit.cli.base import example, json_option, names_in_store, path_type, with_voice
+from skelkit.cli.base import Choice, example, json_option, names_in_store, path_type, with_voice
+from skelkit.errors import Stopped
 from skelkit_train.cli.base import (
     FiniteRange,
     device_option,
     picked_device,
+    protocol_rule,
     representation_option,
     require,
 )
@@ -31,13 +33,14 @@ _COMMON = (
     click.argument("data", type=path_type),
     click.option(
         "--protocol",
+        callback=protocol_rule,
         shell_complete=names_in_store(lambda store: store.protocols),
         help="One of the store's, or COLUMN:VALUES that train, as subject:1-16.  [default: the run's]",
     ),
     representation_option("One of the run's, or several joined by + to fuse them; each if not given."),
     click.option(
         "--fusion",
-        type=click.Choice(["features", "scores"]),
+        type=Choice(["features", "scores"]),
         default="features",
         show_default=True,
         help="How several are fused: features side by side, or the mean of class probabilities (cosines).",
@@ -124,13 +127,16 @@ def _evaluate(task: Callable[..., Evaluation], *settings: Any, common: dict[str,
     held_out = ", ".join(f"{len(places)} {part}" for part, places in setting.held_out.items())
     voice.say(f"{setting.protocol}: {len(setting.train)} train, {held_out}")
     with voice.stage("evaluating"), voice.compiling():
-        found = task(
-            setting,
-            *settings,
-            representation=common["representation"],
-            fusion=common["fusion"],
-            **how,
-        )
+        try:
+            found = task(
+                setting,
+                *settings,
+                representation=common["representation"],
+                fusion=common["fusion"],
+                **how,
+            )
+        except KeyboardInterrupt:
+            raise Stopped("interrupted; what was finished is kept, and the same command goes on") from None
     click.echo(
         json.dumps(asdict(found)) if common["as_json"] else f"{found.table()}\n  written to {found.path}"
     )

@@ -11,7 +11,9 @@ import click
 
 from skelkit.cli.base import (
     RECIPE_NAMES,
+    Choice,
     Voice,
+    counted,
     example,
     json_option,
     names_in_store,
@@ -20,7 +22,7 @@ from skelkit.cli.base import (
     with_voice,
 )
 from skelkit.errors import SkelkitError
-from skelkit_train.cli.base import PRESET_NAMES, device_option, picked_device, require
+from skelkit_train.cli.base import PRESET_NAMES, device_option, picked_device, protocol_rule, require
 
 
 @click.command()
@@ -28,11 +30,12 @@ from skelkit_train.cli.base import PRESET_NAMES, device_option, picked_device, r
 @click.option("-o", "--out", "run", type=path_type, help="The run: a folder to make.")
 @click.option(
     "--protocol",
+    callback=protocol_rule,
     shell_complete=names_in_store(lambda store: store.protocols),
     help="One of the store's, or COLUMN:VALUES that train, as subject:1-16.  [default: xsub]",
 )
 @click.option("--representations", help="seq, graph, image, or several joined by +.  [default: seq+graph]")
-@click.option("--preset", type=click.Choice(PRESET_NAMES), help="Named settings; small is for a CPU.")
+@click.option("--preset", type=Choice(PRESET_NAMES), help="Named settings; small is for a CPU.")
 @click.option("--config", type=path_type, help="A TOML file with settings, like the config.toml of a run.")
 @click.option("--epochs", type=click.IntRange(1))
 @click.option("--batch-size", type=click.IntRange(1))
@@ -84,7 +87,7 @@ def pretrain(
             resolve(*files)
         except SkelkitError as of_file:
             if str(of_file) == str(error):  # then the usage is right
-                raise
+                raise SkelkitError(f"{config or begun}: {error}") from None
         raise click.UsageError(str(error)) from None
     if print_config:
         click.echo(json.dumps(asdict(resolved)) + "\n" if as_json else resolved.to_toml(), nl=False)
@@ -111,7 +114,7 @@ def pretrain(
     if as_json:
         click.echo(json.dumps({"run": str(run), **metrics}))
         return
-    click.echo(f"{run}: {metrics['epoch']} epochs, loss {metrics['loss']:.3f}")
+    click.echo(f"{run}: {counted(metrics['epoch'], 'epoch')}, loss {metrics['loss']:.3f}")
     for name, value in metrics.items():
         if name.startswith("accuracy"):
             click.echo(f"  contrastive {name}  {value:.1%}")
@@ -132,7 +135,7 @@ def pretrain(
 )
 @click.option(
     "--recipe",
-    type=click.Choice(RECIPE_NAMES),
+    type=Choice(RECIPE_NAMES),
     default="isc",
     show_default=True,
     help="The recipe of the stores that the weights can be used on.",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import Voice, example, json_option, names_in_store, path_type, with_voice
-from skelkit_train.cli.base import device_option, picked_device, require
+from skelkit.cli.base import Voice, counted, example, json_option, names_in_store, path_type, with_voice
+from skelkit_train.cli.base import device_option, picked_device, protocol_rule, require
 
 
 @click.command()
@@ -17,6 +17,7 @@ from skelkit_train.cli.base import device_option, picked_device, require
 @click.option("-o", "--out", type=path_type, help="The page to write.  [default: RUN/report.html]")
 @click.option(
     "--protocol",
+    callback=protocol_rule,
     shell_complete=names_in_store(lambda store: store.protocols),
     help="Of the store, for the map and the gallery.  [default: the run's]",
 )
@@ -56,7 +57,8 @@ def report(
         return
     rows = sum(len(evaluation["rows"]) for evaluation in told["evaluations"])
     click.echo(
-        f"{path}: {len(told['course'])} epochs, {rows} results of {len(told['evaluations'])} evaluations"
+        f"{path}: {counted(len(told['course']), 'epoch')}, "
+        f"{counted(rows, 'result')} of {counted(len(told['evaluations']), 'evaluation')}"
     )
     if data is None:
         click.echo("  with the store it also has a map of the features and a retrieval gallery")

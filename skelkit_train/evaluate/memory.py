@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,8 @@ class TrialMemory:
         path = self.folder / f"{_name(facts)}.json"
         if not self.fresh:
             try:
-                return Trial(**json.loads(path.read_text(encoding="utf-8"))["trial"])
+                known = Trial(**json.loads(path.read_text(encoding="utf-8"))["trial"])
+                return replace(known, recalled=True)
             except (OSError, ValueError, KeyError, TypeError):  # none, or a damaged one
                 pass
         trial = compute()

@@ -52,6 +52,8 @@ class Trial:
     """Epoch and top-1 of the best epoch as the test part tells it: never the result, it is too good."""
     validation: dict[str, float] | None = None
     """``top1``, ``top5``, ``mean_class`` on the subjects held out."""
+    recalled: bool = False
+    """It was trained for an earlier evaluation, and not again."""
     curve: Sequence[dict[str, float]] = ()
     """By epoch: ``epoch`` from 1, ``loss``, and top-1 as ``test`` and ``validation`` where it was taken."""
 
@@ -160,7 +162,7 @@ class Evaluation:
         lines.append(f"  {'chance':{width}}{f'{self.chance:.1%}':>15}")
         if self.test < _FEW:
             lines.append(f"  {f'one of {self.test} test samples':{width}}{f'{1 / self.test:.1%}':>15}")
-        return "\n".join([*lines, *self._unfinished()])
+        return "\n".join([*lines, *self._unfinished(), *self._recalled()])
 
     def _unfinished(self) -> Iterator[str]:
         """A line for each encoder whose training has hardly begun to fit: few samples make few steps."""
@@ -174,6 +176,12 @@ class Evaluation:
                     f"  {row.title}: the training loss is still {loss:.2f} in the last epoch, of {guess:.2f} "
                     "by a guess; more --epochs may help"
                 )
+
+    def _recalled(self) -> Iterator[str]:
+        trials = [trial for row in self.rows for trial in row.trials]
+        known = sum(trial.recalled for trial in trials)
+        if known:
+            yield f"  {known} of {len(trials)} trainings were finished before; --fresh does them again"
 
 
 def _cell(row: Row, column: str) -> str:

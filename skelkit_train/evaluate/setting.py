@@ -224,6 +224,9 @@ def open_setting(
                 raise SkelkitError(f"{data}: has no subjects, so that none can be held out")
             train, held_out["validation"], held = hold_out(store.columns["subject"], train, subjects, seed)
         _warn_of_unknown(store, protocol, train, test)
+        sequences = Sequences.load(store, checkpoint.data.bodies, device)
+        if sequences.note:
+            warnings.warn(sequences.note, stacklevel=2)
         setting = Setting(
             run=run,
             checkpoint=checkpoint,
@@ -231,7 +234,7 @@ def open_setting(
             content_hash=store.content_hash,
             names=store.names,
             classes=[store.class_name(k) for k in range(int(store.label.max()) + 1)],
-            sequences=Sequences.load(store, checkpoint.data.bodies, device),
+            sequences=sequences,
             protocol=protocol,
             train=train,
             held_out=held_out,

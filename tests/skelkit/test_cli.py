@@ -125,10 +125,8 @@ def test_convert_for_people(raw: Path, tmp_path: Path) -> None:
     result = skelkit("convert", raw, "--dataset", "ntu60", "--workers", 1, "-o", tmp_path / "s.h5")
     assert result.exit_code == 0
     assert re.search(r"s\.h5: 40 sequences of 48 files in \d+\.\d s\n", result.stdout)
-    assert (
-        "excluded     1: action 61 is not in NTU RGB+D 60, which has 1 to 60 (S001C001P001R001A061)"
-        in result.stdout
-    )
+    why = "action 61 is not in NTU RGB+D 60, which has 1 to 60; NTU RGB+D 120 has it"
+    assert f"excluded     1: {why} (S001C001P001R001A061)" in result.stdout
     assert "A041.skeleton, line 2: found 'x'" in result.stdout
     assert "quarantined  7, the first of them:" in result.stdout
     assert "ignored      1 other files" in result.stdout
@@ -177,6 +175,8 @@ def test_a_file_name_that_is_no_text(raw: Path, tmp_path: Path) -> None:
         ["augment", "preview", "x.h5", "--sample", "a", "-o", "y.html", "--augment", "magic"],
         ["augment", "preview", "x.h5", "--sample", "a", "-o", "y.html", "--seed", "-1"],
         ["synth", "x", "--classes", "0"],
+        ["convert", "x", "--dataset", "ntu60", "-o", "x.zip"],
+        ["augment", "preview", "x.h5", "--sample", "a", "-o", "y.mp4"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
@@ -214,10 +214,35 @@ def test_show(store: Path) -> None:
     fails(skelkit("show", store.with_name("absent.h5")), "no such file")
 
 
+def test_misspelt_choices_are_suggested() -> None:
+    for words, hint in (
+        ("convert x --dataset ntu6 -o x.h5", "ntu60"),
+        ("convert x --dataset ntu60 --recipe iscc -o x.h5", "isc"),
+        ("augment preview x.h5 --sample a -o y.png --augment sheer", "shear"),
+    ):
+        result = skelkit(*words.split())
+        assert result.exit_code == 2
+        assert f"; did you mean {hint}? (see " in result.stderr
+
+
+def test_verify_tells_of_joints_beyond_reach(npz: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(npz))
+    arrays["joints"][60] *= 1000
+    np.savez(npz, **arrays)
+    out = tmp_path / "far.h5"
+    words = ["import", npz, "--from", "npz", "--skeleton", "kinect20", "-o", out]
+    assert "b: a joint is" in skelkit(*words).stdout
+    note = f"{out}: in 1 of 2 sequences a joint is more than 20 m away, expected metres; the first is b"
+    first, second = skelkit("verify", out).stdout.splitlines()
+    assert (first, second) == (f"{out}: intact, every byte is as it was written", f"  note  {note}")
+    assert only_json(skelkit("verify", out, "--json"))["note"] == note
+    assert note not in skelkit("verify", out, "-q").stdout
+
+
 def test_verify(store: Path) -> None:
     assert skelkit("verify", store).stdout == f"{store}: intact, every byte is as it was written\n"
     facts = only_json(skelkit("verify", store, "--json"))
-    assert facts == {"file": str(store), "intact": True, "problems": []}
+    assert facts == {"file": str(store), "intact": True, "problems": [], "note": None}
     data = bytearray(store.read_bytes())
     data[len(data) // 2] ^= 1
     store.write_bytes(data)

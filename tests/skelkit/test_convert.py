@@ -128,7 +128,7 @@ def test_who_is_left_out_and_why(raw: Path, tmp_path: Path, tiny: bytes) -> None
     assert (report.found, report.kept, report.quarantined) == (45, 41, [])
     assert {row["name"]: row["reason"] for row in report.excluded} == {
         names[0]: "on the list of samples with missing skeletons of NTU RGB+D 60",
-        names[1]: "action 61 is not in NTU RGB+D 60, which has 1 to 60",
+        names[1]: "action 61 is not in NTU RGB+D 60, which has 1 to 60; NTU RGB+D 120 has it",
         names[2]: "setup 18 is not in NTU RGB+D 60, which has 1 to 17",
         "S001C001P001R001A030": "nobody in any frame",
     }

@@ -191,12 +191,12 @@ def test_what_another_conversion_has_done_is_forgotten_only_when_asked(
 def change_one(raw: Path) -> str:
     data = (raw / GOOD).read_bytes()
     (raw / GOOD).write_bytes(data.replace(b".1", b".2"))
-    return f"any more: {GOOD}; converted again"
+    return f"note: changed since the interruption: {GOOD}\n"
 
 
 def remove_one(raw: Path) -> str:
     (raw / GOOD).unlink()
-    return f"any more: {GOOD}; converted again"
+    return f"note: not given any more since the interruption: {GOOD}\n"
 
 
 def add_one(raw: Path) -> str:
@@ -206,7 +206,7 @@ def add_one(raw: Path) -> str:
 
 def spoil_one(raw: Path) -> str:
     (raw / GOOD).write_bytes(b"no number\n")
-    return f"any more: {GOOD}; converted again"
+    return f"note: changed since the interruption: {GOOD}\n"
 
 
 @pytest.mark.parametrize(

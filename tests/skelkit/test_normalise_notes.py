@@ -133,7 +133,7 @@ def test_told_of_a_joint_beyond_any_reach(recipe: str) -> None:
     assert not any("metres" in note for note in RECIPES[recipe].apply(given, NTU).notes)
     given.joints[3, 0, 7, 1] = -1800
     note, *_ = RECIPES[recipe].apply(given, NTU).notes
-    assert note == "a joint is 1800 m away, expected metres, at most 20"
+    assert note == "a joint is 1800 m away, expected metres, at most 20; millimetres?"
 
 
 def test_told_of_gaps_that_are_closed() -> None:

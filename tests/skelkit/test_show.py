@@ -158,6 +158,15 @@ def test_a_sample_with_a_body_that_is_never_there(tmp_path: Path) -> None:
     assert "in 3 frames, within 1.00 x 1.00 x 1.00 m" in text
 
 
+def test_a_single_camera_has_its_whole_name_above_it(tmp_path: Path) -> None:
+    joints, present = np.ones((3, 1, 4, 3), np.float32), np.ones((3, 1), np.bool_)
+    _, text = described(tmp_path, [SkeletonSequence(joints, present, "a", 0, {"camera": 1})], HEADER)
+    titles, names = text.splitlines()[-4:-2]
+    assert titles.endswith(" camera")
+    assert names.endswith(" 1")
+    assert len(titles) == len(names)
+
+
 def test_a_sample_with_a_joint_beyond_reach_is_told_of(tmp_path: Path) -> None:
     joints = np.ones((2, 3, 1, 4, 3), np.float32)
     joints[1, 2, 0, 3, 1] = -1e30

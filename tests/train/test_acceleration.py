@@ -61,7 +61,7 @@ def test_streamed_run_that_is_stopped_goes_on_to_the_bit(ntu, tiny, tmp_path, mo
             def __bool__(self):
                 return next(answers)
 
-        patch.setattr(module, "_stop_signals", lambda **_: module.nullcontext(Asked()))
+        patch.setattr(module, "stop_signals", lambda **_: module.nullcontext(Asked()))
         with pytest.raises(SkelkitError, match="stopped after step 4, in epoch 2; it is saved"):
             train(ntu, tmp_path / "run", config)
     assert threads() == []

@@ -183,8 +183,9 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(ntu, own_run, settings
     (tmp_path / "empty" / "notes.txt").touch()
     assert "no run in this folder" in fails("pretrain", ntu, "-o", tmp_path / "empty", "--resume")
     (tmp_path / "wrong.toml").write_text("optimizer = 'adam'\n")
-    assert "optimizer 'adam': expected sgd or adamw; did you mean adamw?" in fails(
-        "pretrain", ntu, "-o", run, "--config", tmp_path / "wrong.toml", "--seed", "1"
+    assert (
+        f"Error: {tmp_path / 'wrong.toml'}: optimizer 'adam': expected sgd or adamw; did you mean adamw?"
+        in fails("pretrain", ntu, "-o", run, "--config", tmp_path / "wrong.toml", "--seed", "1")
     )
     assert "cannot be read" in fails("pretrain", ntu, "-o", run, "--config", tmp_path / "none.toml")
     assert "no such file" in fails("pretrain", tmp_path / "none.h5", "--config", settings, "-o", run)
@@ -204,6 +205,9 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(ntu, own_run, settings
         ("--set crop_low=0.9 --set crop_high=0.5", "crop: shares 0.9 to 0.5"),
         ("--representations pixels", "'pixels': expected seq, graph, image or several joined by +"),
         ("--representations seq+grpah", "'seq+grpah': .*; did you mean graph?"),
+        ("--representations seq+seq", "'seq+seq': .*, each once"),
+        ("--protocol subject:a-b", "--protocol: 'subject:a-b', expected COLUMN:VALUES"),
+        ("--preset smal", "did you mean small?"),
         ("--set spatial=sheer", "'sheer': expected shear, jitter, .*; did you mean shear?"),
         ("--seed 99999999999", "seed is 99999999999"),
         ("--set optimizer=adamx", "optimizer 'adamx': expected sgd or adamw; did you mean adamw?"),
@@ -328,7 +332,11 @@ def test_completion_offers_the_protocols_of_the_store(ntu):
     [
         ("skelkit_train.pretrain:named_values", "pretrain STORE --config TOML -o new", "--resume goes on"),
         ("skelkit_train.evaluate.features:centre_views", "embed RUN STORE -o f.npz", "interrupted"),
-        ("skelkit_train.evaluate.tasks:linear", "eval linear RUN STORE --protocol xsub", "interrupted"),
+        (
+            "skelkit_train.evaluate.tasks:linear",
+            "eval linear RUN STORE --protocol xsub",
+            "the same command goes on",
+        ),
         ("skelkit_train.report:explore", "report RUN STORE -o r.html", "interrupted"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_damaged_raw_file_is_one_line_with_its_line(raw, tmp_path):
 
 def test_what_does_not_fit_is_one_line(run, raw, ntu, kinect, tiny, tmp_path):
     out = tmp_path / "f.npz"
-    assert "must end in .h5 or .npz" in fails("embed", run, ntu, "-o", tmp_path / "f.csv")
+    assert "must end in .h5 or .npz" in fails("embed", run, ntu, "-o", tmp_path / "f.csv", code=2)
     assert "does not exist" in fails("embed", run, ntu, "-o", tmp_path / "no" / "f.h5")
     assert "has seq, graph, not image" in fails("embed", run, ntu, "--representation", "image", "-o", out)
     assert "joint layout is kinect20" in fails("embed", run, kinect, "-o", out)
@@ -157,6 +157,6 @@ def test_an_export_that_differs_is_not_written(run, tmp_path, monkeypatch):
 def test_which_encoder_to_export_must_be_clear(run, tmp_path, monkeypatch):
     monkeypatch.setattr("skelkit_train.export.find_spec", lambda _: find_spec("json"))
     assert "has seq, graph; --representation says which" in fails("export", run, "-o", tmp_path / "e.onnx")
-    assert "must end in .onnx" in fails("export", run, "-o", tmp_path / "e.pt")
+    assert "must end in .onnx" in fails("export", run, "-o", tmp_path / "e.pt", code=2)
     with pytest.raises(SkelkitError, match="is it a run"):
         embed(tmp_path, tmp_path, device=CPU)

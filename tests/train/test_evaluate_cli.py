@@ -42,7 +42,11 @@ def test_subsets_of_one_run_serve_another(own_run, ntu, tmp_path):
     (own_run / first["subset_files"][0]).rename(tmp_path / "subsets.json")
     given = ["--subset-file", tmp_path / "subsets.json"]
     again = json.loads(invoke("eval", "semi", own_run, ntu, *given, *options).stdout)
+    assert [trial.pop("recalled") for trial in first["rows"][0]["trials"]] == [False, False]
+    assert [trial.pop("recalled") for trial in again["rows"][0]["trials"]] == [True, True]
     assert again["rows"] == first["rows"]
+    told = invoke("eval", "semi", own_run, ntu, *given, *options[:-1]).stdout
+    assert "  2 of 2 trainings were finished before; --fresh does them again\n" in told
     assert "give it or --share" in fails(
         "eval", "semi", own_run, ntu, *given, "--share", 5, "--protocol", "xsub", code=2
     )

@@ -15,6 +15,7 @@ from runs import CPU, metrics, train
 from skelkit.datasets import Protocol
 from skelkit.errors import SkelkitError
 from skelkit.store import Header, Store, write_store
+from skelkit_train.evaluate.setting import open_setting
 from skelkit_train.metrics import MetricsLog, Progress, Totals, memory_in_use, require_tensorboard
 from skelkit_train.pretrain import pretrain
 
@@ -124,8 +125,22 @@ def test_joints_beyond_reach_are_told_of(ntu, tiny, tmp_path, capsys):
         sequences[place] = replace(sequences[place], joints=joints)
     write_store(tmp_path / "far.h5", sequences, header)
     pretrain(tmp_path / "far.h5", tmp_path / "run", tiny(epochs=1), device=CPU)
-    said = "in 2 of 32 sequences a joint is more than 20 m away, expected metres; the first is "
-    assert said + sequences[3].name in capsys.readouterr().err
+    far = sequences[3].name
+    said = f"in 2 of 32 sequences a joint is more than 20 m away, expected metres; the first is {far}"
+    assert said in capsys.readouterr().err
+    with pytest.warns(UserWarning, match=said):
+        open_setting(tmp_path / "run", tmp_path / "far.h5", "xsub", device=CPU)
+
+
+def test_a_queue_for_more_samples_than_there_are_and_a_run_that_is_done_are_told_of(
+    ntu, tiny, tmp_path, capsys
+):
+    pretrain(ntu, tmp_path / "run", tiny(epochs=1, queue=24), device=CPU)
+    assert "note:" not in capsys.readouterr().err
+    pretrain(ntu, tmp_path / "run", tiny(epochs=1, queue=24), device=CPU, resume=True)
+    assert "note: all 1 epochs are done already; more --epochs go on" in capsys.readouterr().err
+    pretrain(ntu, tmp_path / "large", tiny(epochs=1, queue=25), device=CPU)
+    assert "note: a queue of 25 keys has every one of 24 training samples more" in capsys.readouterr().err
 
 
 def test_progress_line_has_all_there_is_to_see(ntu, tiny, tmp_path, capsys):

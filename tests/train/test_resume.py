@@ -167,7 +167,7 @@ def test_run_stopped_twice_in_one_epoch_is_still_the_same(ntu, tiny, tmp_path, m
     def asked(**_):
         yield Asked()
 
-    monkeypatch.setattr(module, "_stop_signals", asked)
+    monkeypatch.setattr(module, "stop_signals", asked)
     config = tiny(epochs=2, checkpoint_every=100)
     for step, resume in ((0, False), (1, True)):
         with pytest.raises(SkelkitError, match=f"stopped after step {step}, in epoch 1"):
