@@ -127,20 +127,24 @@ class Journal:
                 else:
                     stale.append(record["files"])
                 good += len(line)
-            now = {file[0][0]: file for file in facts}
-            left = {item.file.name for run in self.left() for item in run}
-            again = [files for files in stale if any(file[0][0] in left for file in files)]
-            for name, file in {file[0][0]: file for files in again for file in files}.items():
-                if name not in now:
-                    self.gone.append(name)
-                elif file != now[name]:
-                    self.changed.append(name)
+            self._compare(stale, facts)
         self.log.truncate(good)
         for path in self.folder.glob("rows*"):
             if path.name not in used:
                 path.unlink()
         if not good:
             self._write_line(self.first)
+
+    def _compare(self, stale: list[list[Any]], facts: list[Any]) -> None:
+        """Find out which files of lines that do not fit are others now, where they are not done again yet."""
+        now = {file[0][0]: file for file in facts}
+        left = {item.file.name for run in self.left() for item in run}
+        again = [files for files in stale if any(file[0][0] in left for file in files)]
+        for name, file in {file[0][0]: file for files in again for file in files}.items():
+            if name not in now:
+                self.gone.append(name)
+            elif file != now[name]:
+                self.changed.append(name)
 
     def _fits(self, record: dict[str, Any], facts: list[Any]) -> bool:
         """Whether a line is of files that are these still, one after the other, and its rows are whole."""
