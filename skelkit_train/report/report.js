@@ -107,9 +107,10 @@ function training(place) {
   const last = course.at(-1), seconds = course.reduce((sum, row) => sum + (row.seconds || 0), 0);
   add(place, "p", { class: "note" }, `${counted(course.length, "epoch")} in ${(seconds / 60).toFixed(1)} minutes, ${number(seconds / course.length)} seconds each; in the last ${number(last.samples_per_second)} samples a second, ${(last.memory_bytes / 2 ** 30).toFixed(1)} GiB.`);
   const grid = add(place, "div", { class: "two" });
+  const queued = report.settings.some(({ name, value }) => name === "queue" && value > 0);
   const kinds = [
     ["loss", "Contrastive loss", {}],
-    ["accuracy", "Contrastive accuracy: the key is nearer than all of the queue", { form: rough, fromZero: true }],
+    ["accuracy", `Contrastive accuracy: the key is nearer than ${queued ? "all of the queue" : "all others of the batch"}`, { form: rough, fromZero: true }],
     ["retrieval", "Retrieval on the training subjects held out", { form: rough, fromZero: true }],
     ["learning_rate", "Learning rate", { fromZero: true }],
   ];
