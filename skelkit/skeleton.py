@@ -145,6 +145,16 @@ class JointLayout:
         return paths
 
 
+def _check_rings(bones: tuple[tuple[int, int], ...]) -> None:
+    left = set(bones)
+    while left:
+        children = {child for child, _ in left}
+        ends = {bone for bone in left if bone[1] not in children}
+        if not ends:
+            raise ValueError(f"the bones of joint {min(children)} run in a ring")
+        left -= ends
+
+
 def _pairs(key: str, rows: Any) -> tuple[tuple[int, int], ...]:
     if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != 2 for row in rows):
         raise ValueError(f"{key}: found {rows!r}, expected pairs of joint numbers")
@@ -192,6 +202,10 @@ def load_layout(name: str) -> JointLayout:
         alone = set(range(layout.size)) - {joint for bone in layout.bones for joint in bone}
         if alone:
             raise ValueError(f"joint {min(alone)}, {layout.joints[min(alone)]}, has no bone")
+        for what, (a, b) in (("spine", layout.spine), ("shoulders", layout.shoulders)):
+            if a == b:
+                raise ValueError(f"{what}: found joint {a} twice, expected two joints")
+        _check_rings(layout.bones)
         return layout
     except KeyError as error:
         raise InputError(name, f"the joint layout lacks the key {error}") from None

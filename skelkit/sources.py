@@ -102,8 +102,8 @@ class Listing:
 def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
     """The files with one of the suffixes in all sources.
 
-    A source that is itself a file, other than a .zip, is taken whatever its suffix. Hidden files and the
-    resource forks of archives made on a Mac are not looked at.
+    A source that is itself a file, other than a .zip, is taken whatever its suffix. Hidden files and folders
+    and the resource forks of archives made on a Mac are not looked at.
 
     Raises
     ------
@@ -158,9 +158,10 @@ def _in_folder(folder: str, suffixes: tuple[str, ...], listing: Listing) -> list
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
+        folders[:] = [name for name in folders if not name.startswith(".")]
         for name in folders:
             path = join(parent, name)
-            if splitext(name)[1].lower() in suffixes and not name.startswith(".") and _is_empty(path):
+            if splitext(name)[1].lower() in suffixes and _is_empty(path):
                 listing.unreadable.append(InputError(path, "an empty folder, expected a file"))
         for name in names:
             if name.startswith("."):

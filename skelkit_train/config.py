@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_type_hints
 
 from skelkit.augment import Compose, Crop, JointJitter, OneOf, Resample, Rotation, Shear, Transform
 from skelkit.datasets import Protocol
-from skelkit.errors import InputError, SkelkitError, did_you_mean
+from skelkit.errors import InputError, SkelkitError, did_you_mean, no_such
 
 __all__ = ["PRESETS", "PretrainConfig", "parse_setting", "read_toml", "resolve"]
 
@@ -234,6 +234,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(str(path), no_such("file", path).removeprefix(f"{path}: ")) from None
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from skelkit.errors import InputError, SkelkitError
+from skelkit.errors import InputError, SkelkitError, StoreError
 from skelkit.files import RememberingFile, replacing
 from skelkit.normalise import RECIPES
 from skelkit.readers import READERS
@@ -132,9 +133,11 @@ def write_features(path: Path, embedded: Embedded) -> None:
 
     Raises
     ------
-    SkelkitError : see `check_features_path`; or the disk refuses
+    SkelkitError : see `check_features_path`; a store is there, which would be lost; or the disk refuses
     """
     check_features_path(path)
+    with suppress(StoreError), Store(path):
+        raise SkelkitError(f"{path}: is a store, which would be lost; give another name")
     with replacing(path, "the features") as temporary:
         _WRITERS[path.suffix](temporary, embedded)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from skelkit.datasets import Protocol
-from skelkit.errors import InputError, SkelkitError, look_up
+from skelkit.errors import InputError, SkelkitError, look_up, no_such
 from skelkit.interchange import ctrgcn, isc, npz, pyskl
 from skelkit.interchange.content import Imported, Written
 from skelkit.normalise import RECIPES, Recipe
@@ -100,11 +100,18 @@ def import_file(
     if out.exists() and not overwrite:
         raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
     chosen = look_up(RECIPES, recipe, "recipe")
-    imported = look_up(IMPORTERS, format, "format")(file, layout)
+    importer = look_up(IMPORTERS, format, "format")
+    if not file.exists():
+        raise InputError(str(file), no_such("file", file).removeprefix(f"{file}: "))
+    imported = importer(file, layout)
     for name, protocol in protocols.items():
         if protocol.column not in imported.columns:
             known = ", ".join(sorted(imported.columns)) or "none"
-            raise SkelkitError(f"protocol {name}: {file} has no column {protocol.column!r}; it has {known}")
+            why = [note for note in imported.notes if note.startswith(f"{protocol.column} is ")]
+            raise SkelkitError(
+                f"protocol {name}: {file} has no column {protocol.column!r}; it has {known}"
+                + "".join(f"; {note}" for note in why)
+            )
     done = imported.recipe or {}
     if recipe != "raw" and done.get("name", "raw") != "raw":
         raise InputError(

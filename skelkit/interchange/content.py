@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ def check_names(file: str, names: Sequence[Any]) -> None:
     for name in names:
         if not isinstance(name, str) or not name:
             raise InputError(file, f"found a name that is {_shown(name)}, expected a text")
-        if not is_text(name):
+        if not is_text(name) or any(unicodedata.category(character) == "Cc" for character in name):
             raise InputError(file, f"the name {name!a} has a character that is no text")
     for name, count in Counter(names).items():
         if count > 1:

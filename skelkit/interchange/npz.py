@@ -18,6 +18,7 @@ These may be missing:
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,15 @@ def read(file: Path, layout: JointLayout) -> Imported:
     }
     _check_columns(file, {**columns, "label": labels, "length": length})
     content = _Content(joints, length, names, labels, columns)
-    return Imported(content.sequences(file), frozenset(columns), classes, protocols, recipe)
+    expected = f"expected {names.shape} whole numbers: not taken as a column"
+    notes = [
+        f"{name} is {values.dtype} {values.shape}, {expected}"
+        for name, values in arrays.items()
+        if name not in columns
+    ]
+    twice = [name for name, count in Counter(classes).items() if count > 1]
+    notes += [f"class_name has {name!r} more than once" for name in twice]
+    return Imported(content.sequences(file), frozenset(columns), classes, protocols, recipe, notes)
 
 
 @dataclass(frozen=True)
@@ -120,13 +129,14 @@ def _check(
     if joints.ndim != 4 or joints.shape[2:] != (layout.size, 3):
         fail(f"joints are {joints.shape}, expected (frames, [bodies,] {layout.size}, 3) as in {layout.name}")
     if not np.issubdtype(joints.dtype, np.floating):
-        fail(f"joints are {joints.dtype}, expected float32")
+        fail(f"joints are {joints.dtype}, expected float32, in metres")
     if names.ndim != 1 or names.dtype.kind != "U" or not len(names):
         fail(f"name is {names.dtype} {names.shape}, expected (N,) texts")
     check_names(str(file), names.tolist())
     for name, values in (("length", length), ("label", labels)):
         if values.shape != names.shape or not np.issubdtype(values.dtype, np.integer):
-            fail(f"{name} is {values.dtype} {values.shape}, expected {names.shape} whole numbers")
+            what = f"{name} is {values.dtype} {values.shape}, expected {names.shape} whole numbers"
+            fail(f"{what}; names of classes go into class_name" if values.dtype.kind in "US" else what)
     if (labels < -1).any():
         fail(f"label of {names[np.argmin(labels)]} is {labels.min()}, expected 0 or more, or -1 for unknown")
     if (length < 1).any():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,8 @@ def load_plain(file: Path) -> Any:
         *(OSError, ValueError, TypeError, IndexError, KeyError, AttributeError),
         *(OverflowError, MemoryError, RecursionError),
     ) as error:
-        raise InputError(str(file), f"not a readable pickle: {reason_of(error)}") from None
+        archive = "; it is a zip archive, as .npz files are" if is_zipfile(file) else ""
+        raise InputError(str(file), f"not a readable pickle: {reason_of(error)}{archive}") from None
 
 
 class _Machine:

@@ -181,9 +181,11 @@ class Store:
         """What else a protocol can be."""
         if not self.columns:
             return "no column can split it either, as there is none"
-        (first, values), known = next(iter(self.columns.items())), ", ".join(self.columns)
-        rule = f"{first}:{values.max()}"
-        return f"a protocol can also be COLUMN:VALUES that train, as {rule} (columns: {known})"
+        known = ", ".join(self.columns)
+        rules = [f"{name}:{values.max()}" for name, values in self.columns.items() if np.ptp(values)]
+        if not rules:
+            return f"no column can split it either, as each has one value (columns: {known})"
+        return f"a protocol can also be COLUMN:VALUES that train, as {rules[0]} (columns: {known})"
 
     def sequence(self, place: int) -> SkeletonSequence:
         """One sequence, as it was stored.

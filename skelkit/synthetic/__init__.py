@@ -5,6 +5,7 @@ All of it is drawn from generators keyed by the seed and the numbers in a file's
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -107,18 +108,23 @@ def synthesise(
     directory = Path(directory)
     total = kind.count(classes=classes, subjects=subjects, repeats=repeats)
     written: list[Path] = []
+    unfinished = directory / ".unfinished"  # of a run that was killed it is there already
     try:
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        if directory.exists() and (not directory.is_dir() or set(directory.iterdir()) - {unfinished}):
             raise SkelkitError(f"{directory}: exists and is not an empty directory; nothing is overwritten")
+        shutil.rmtree(unfinished, ignore_errors=True)
         for name, text in kind.files(classes=classes, subjects=subjects, repeats=repeats, seed=seed):
-            path = directory / name
+            path = unfinished / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".partial")
-            unfinished.write_bytes(text.encode("ascii"))
-            unfinished.replace(path)
-            written.append(path)
+            path.write_bytes(text.encode("ascii"))
+            written.append(directory / name)
             if progress is not None:
                 progress(len(written), total)
+        for made in list(unfinished.iterdir()):
+            made.replace(directory / made.name)
+        unfinished.rmdir()
     except OSError as error:
         raise SkelkitError(f"{error.filename or directory}: cannot write: {error.strerror}") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return written

@@ -7,14 +7,23 @@ from pathlib import Path
 
 import click
 
-from skelkit.cli.base import Voice, counted, example, json_option, names_in_store, path_type, with_voice
+from skelkit.cli.base import (
+    OutFile,
+    Voice,
+    counted,
+    example,
+    json_option,
+    names_in_store,
+    path_type,
+    with_voice,
+)
 from skelkit_train.cli.base import device_option, picked_device, protocol_rule, require
 
 
 @click.command()
 @click.argument("run", type=path_type)
 @click.argument("data", type=path_type, required=False)
-@click.option("-o", "--out", type=path_type, help="The page to write.  [default: RUN/report.html]")
+@click.option("-o", "--out", type=OutFile(".html"), help="The page to write.  [default: RUN/report.html]")
 @click.option(
     "--protocol",
     callback=protocol_rule,

@@ -85,7 +85,7 @@ class Row:
     @property
     def title(self) -> str:
         """For people."""
-        share = f" {self.share:g}% labels" if self.share is not None else ""
+        share = f" {self.share:g}% labels: {self.trials[0].train}" if self.share is not None else ""
         return f"{self.encoder} {self.representation}".strip() + share
 
 
@@ -152,7 +152,7 @@ class Evaluation:
         width = max(30, *(len(row.title) + 1 for row in self.rows))
         lines = [
             f"{self.task}, {self.protocol}: {self.train} train, {self.test} test{validation}, "
-            f"checkpoint after {self.epoch} epochs"
+            f"checkpoint after {self.epoch} epoch{'s' * (self.epoch != 1)}"
             + "".join(f", with {other['run']} after {other['epoch']}" for other in self.fused_with),
             f"  {'':{width}}" + "".join(f"{title:>15}" for title in columns.values()),
         ]
@@ -171,7 +171,7 @@ class Evaluation:
             last = [trial.curve[-1] for trial in row.trials if trial.curve]
             losses = (value for point in last for name, value in point.items() if name.startswith("loss"))
             loss = max(losses, default=0)  # of several encoders whose scores are fused, each has its own
-            if guess / 2 < loss <= guess:  # above it, something else is wrong
+            if guess / 2 < loss <= 1.5 * guess:  # far above it, something else is wrong
                 yield (
                     f"  {row.title}: the training loss is still {loss:.2f} in the last epoch, of {guess:.2f} "
                     "by a guess; more --epochs may help"

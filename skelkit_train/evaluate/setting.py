@@ -216,7 +216,10 @@ def open_setting(
         train, test = store.part(protocol, train=True), store.part(protocol, train=False)
         label = store.label[np.concatenate([train, test])]
         if (label < 0).any():
-            raise SkelkitError(f"{data}: some samples have no label (-1), which evaluation needs")
+            raise SkelkitError(
+                f"{data}: {(label < 0).sum()} of {len(label)} samples have no label (-1), which evaluation "
+                "needs; import the data once more without them"
+            )
         held_out = {"test": test}
         held: list[int] = []
         if subjects:

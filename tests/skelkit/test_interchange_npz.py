@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,18 @@ def test_a_body_of_zeros_is_absent(file: Path) -> None:
 
 
 def test_arrays_that_are_no_column_are_left_alone(file: Path) -> None:
-    (a, *_) = read_npz(saved(file, height=np.ones(3), extra=np.arange(7), camera=np.array([1, 2, 2])), NTU)
+    arrays = {"height": np.ones(3), "extra": np.arange(7), "camera": np.array([1, 2, 2])}
+    (a, *_) = read_npz(saved(file, **arrays), NTU)
     assert dict(a.columns) == {"subject": 3, "camera": 2}
+
+
+def test_arrays_that_are_no_column_and_classes_that_are_two_are_told(file: Path, tmp_path: Path) -> None:
+    saved(file, subject=np.array(["x", "y", "x"]), class_name=np.array(["a", "b", "a", "c", "d"]))
+    report = import_npz(file, tmp_path / "a.h5", NTU, protocols={})
+    no_column = "subject is <U1 (3,), expected (3,) whole numbers: not taken as a column"
+    assert report.notes == (no_column, "class_name has 'a' more than once")
+    with pytest.raises(SkelkitError, match=f"has no column 'subject'; it has none; {re.escape(no_column)}$"):
+        import_npz(file, tmp_path / "b.h5", NTU, protocols={"xsub": Protocol("subject", frozenset([1]))})
 
 
 def test_the_recipe_is_applied(file: Path, tmp_path: Path) -> None:
@@ -155,7 +166,7 @@ NOBODY[:2] = 0
         ({"joints": WHOLE[..., :24, :]}, r"joints are \(6, 2, 24, 3\), expected .* 25, 3\) as in ntu25"),
         ({"joints": WHOLE[..., :2]}, "joints are"),
         ({"joints": np.float32(1)}, "joints are"),
-        ({"joints": WHOLE.astype(int)}, "joints are int64, expected float32"),
+        ({"joints": WHOLE.astype(int)}, "joints are int64, expected float32, in metres"),
         ({"joints": WHOLE.astype(complex)}, "joints are complex128"),
         ({"joints": NAN}, "a: a coordinate is not a finite float32"),
         ({"joints": WHOLE.astype(float) * 1e39}, "a coordinate is not a finite float32"),
@@ -176,6 +187,11 @@ NOBODY[:2] = 0
         ({"name": np.zeros(0, "U1")}, "name is"),
         ({"label": np.array([1.0, 2.0, 3.0])}, "label is float64"),
         ({"label": np.array([1, 2])}, "label is int64"),
+        (
+            {"label": np.array(["a", "b", "c"])},
+            "label is <U1 .* numbers; names of classes go into class_name",
+        ),
+        ({"name": np.array(["a", "b\tc", "d"])}, r"the name 'b.tc' has a character that is no text"),
         ({"label": np.array([1, -2, 3])}, "label of c is -2"),
         ({"label": np.array([1, 2**63, 3], np.uint64)}, "label has 9223372036854775808"),
         ({"subject": np.array([1, 2**63, 3], np.uint64)}, "subject has 9223372036854775808"),

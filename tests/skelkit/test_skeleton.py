@@ -89,6 +89,22 @@ def test_bones_that_are_no_tree(bones: tuple[tuple[int, int], ...], said: str) -
         layout.paths()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[[0, 1]", "[[1, 2], [0, 1]", "run in a ring"),
+        ("spine = ", "spine = [0, 0]\n# ", "spine: found joint 0 twice, expected two joints"),
+        ("shoulders = ", "shoulders = [2, 2]\n# ", "shoulders: found joint 2 twice, expected two joints"),
+    ],
+)
+def test_a_layout_that_cannot_stand_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "robot.toml"
+    assert old in OWN
+    path.write_text(OWN.replace(old, new, 1))
+    with pytest.raises(InputError, match=said):
+        load_layout(str(path))
+
+
 def test_body_parts_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "robot.toml"
     path.write_text(OWN + "[parts]\nhands = [2, 3]\n")

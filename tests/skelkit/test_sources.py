@@ -54,6 +54,8 @@ def test_files_are_small_to_send_to_workers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packed", [True, False])
 def test_others_are_passed_over_and_named_hidden_ones_are_not(tmp_path: Path, packed: bool) -> None:
     files = {A: b"one", "readme.txt": b"", ".DS_Store": b"", f"__MACOSX/._{A}": b"fork", f"._{A}": b"fork"}
+    if not packed:
+        files[f".unfinished/{A}"] = b"half"
     source = _zip(tmp_path / "a.zip", files) if packed else _folder(tmp_path / "folder", files)
     listing = list_files([source], ".skeleton")
     taken, passed = listing.files, listing.others

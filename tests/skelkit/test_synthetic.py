@@ -268,6 +268,23 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path) -> None:
+    def stop(done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    numbers: dict[str, int] = {"classes": 1, "subjects": 1, "repeats": 1, "seed": 0}
+    with pytest.raises(KeyboardInterrupt):
+        synthesise(tmp_path / "raw", **numbers, progress=stop)
+    assert list((tmp_path / "raw").iterdir()) == []
+    (tmp_path / "raw" / ".unfinished").mkdir()
+    (tmp_path / "raw" / ".unfinished" / "S001C001P001R001A060.skeleton").write_text(
+        "of a run that was killed"
+    )
+    files = synthesise(tmp_path / "raw", **numbers)
+    assert sorted(path for path in (tmp_path / "raw").rglob("*") if path.is_file()) == sorted(files)
+
+
 def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SkelkitError, match=r"cannot write: Not a directory$"):

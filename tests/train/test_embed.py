@@ -75,6 +75,17 @@ def raw(tmp_path_factory, tiny):
     return folder
 
 
+def test_a_store_is_never_replaced_by_features(run, ntu, tmp_path):
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(ntu.read_bytes())
+    for data in (copy, ntu):
+        assert "copy.h5: is a store, which would be lost" in fails("embed", run, data, "-o", copy)
+    assert copy.read_bytes() == ntu.read_bytes()
+    assert "must end in .html" in fails("report", run, copy, "-o", copy, code=2)
+    again = ("embed", run, ntu, "-o", tmp_path / "features.h5")
+    assert invoke(*again).exit_code == invoke(*again).exit_code == 0
+
+
 def test_a_raw_file_has_the_features_that_it_has_in_the_store(raw):
     files = sorted((raw / "files").rglob("*.skeleton"))
     whole = embed(raw / "run", raw / "ntu.h5", device=CPU)
