@@ -201,7 +201,8 @@ class _Training:
 
     def describe(self, store: Store, resident: bool) -> str:
         """Where the data is and how a step is computed, in one line."""
-        kept = f"{store_bytes(store) / 1e6:,.3g} MB " + (
+        size = store_bytes(store) / 1e6
+        kept = f"{size:,.{0 if size >= 10 else 1}f} MB " + (
             f"resident on {self.device}" if resident else "streamed from the disk"
         )
         precision = "bfloat16" if self.mixed else "float32"
@@ -365,9 +366,8 @@ def _validate(
 def _stopped(run: Path, training: _Training, ranks: Ranks) -> dict[str, Any]:
     """The end of a run that was asked to stop: rank 0 says it, the others go quietly."""
     if ranks.first:
-        where = (
-            f"in epoch {training.epoch + 1}" if training.totals.batches else f"after epoch {training.epoch}"
-        )
+        begun = training.totals.batches or not training.epoch
+        where = f"in epoch {training.epoch + 1}" if begun else f"after epoch {training.epoch}"
         raise Stopped(
             f"{run}: stopped after step {training.step}, {where}; it is saved, and --resume goes on"
         )

@@ -7,7 +7,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Trial:
     """Epoch and top-1 of the best epoch as the test part tells it: never the result, it is too good."""
     validation: dict[str, float] | None = None
     """``top1``, ``top5``, ``mean_class`` on the subjects held out."""
-    recalled: bool = False
+    recalled: bool = field(default=False, compare=False)
     """It was trained for an earlier evaluation, and not again."""
     curve: Sequence[dict[str, float]] = ()
     """By epoch: ``epoch`` from 1, ``loss``, and top-1 as ``test`` and ``validation`` where it was taken."""

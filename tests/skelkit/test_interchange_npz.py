@@ -117,7 +117,7 @@ def test_arrays_that_are_no_column_are_left_alone(file: Path) -> None:
 
 def test_arrays_that_are_no_column_and_classes_that_are_two_are_told(file: Path, tmp_path: Path) -> None:
     saved(file, subject=np.array(["x", "y", "x"]), class_name=np.array(["a", "b", "a", "c", "d"]))
-    report = import_npz(file, tmp_path / "a.h5", NTU, protocols={})
+    report = import_file(file, tmp_path / "a.h5", NTU, format="npz")
     no_column = "subject is <U1 (3,), expected (3,) whole numbers: not taken as a column"
     assert report.notes == (no_column, "class_name has 'a' more than once")
     with pytest.raises(SkelkitError, match=f"has no column 'subject'; it has none; {re.escape(no_column)}$"):

@@ -101,7 +101,7 @@ def test_data_is_resident_where_half_of_the_free_memory_is_enough(ntu, tiny, tmp
     for free, words in ((2 * size, "resident on cpu"), (size, "streamed from the disk")):
         monkeypatch.setattr(data_module, "_free_memory", lambda free=free: free)
         pretrain(ntu, tmp_path / words, tiny(epochs=1), device=CPU)
-        assert f"1 MB {words}; float32 on cpu\n" in capsys.readouterr().err
+        assert f"0.5 MB {words}; float32 on cpu\n" in capsys.readouterr().err
 
 
 def test_free_memory_is_something():

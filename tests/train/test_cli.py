@@ -187,7 +187,9 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(ntu, own_run, settings
         f"Error: {tmp_path / 'wrong.toml'}: optimizer 'adam': expected sgd or adamw; did you mean adamw?"
         in fails("pretrain", ntu, "-o", run, "--config", tmp_path / "wrong.toml", "--seed", "1")
     )
-    assert "cannot be read" in fails("pretrain", ntu, "-o", run, "--config", tmp_path / "none.toml")
+    assert "none.toml: no such file; did you mean wrong.toml?" in fails(
+        "pretrain", ntu, "-o", run, "--config", tmp_path / "none.toml"
+    )
     assert "no such file" in fails("pretrain", tmp_path / "none.h5", "--config", settings, "-o", run)
     assert "no protocol 'xset'; it has xsub" in fails(
         "pretrain", ntu, "--config", settings, "-o", run, "--protocol", "xset"

@@ -100,18 +100,19 @@ def test_seeds_give_mean_and_standard_deviation(own_run, ntu):
 
 
 def test_the_last_epoch_is_the_result_and_the_best_on_test_stands_apart(own_run, ntu):
-    config = LinearConfig(epochs=12, learning_rate=30.0)  # such a rate makes the curve jump
-    found = evaluate_linear(setting(own_run, ntu), config, baselines=False)
     better = 0
-    for row in found.rows:
-        (trial,) = row.trials
-        tops = [point["test"] for point in trial.curve]
-        assert trial.top1 == row.top1 == pytest.approx(tops[-1])
-        assert trial.best_on_test == {"epoch": 1 + int(np.argmax(tops)), "top1": max(tops)}
-        assert row.best_on_test == max(tops)
-        better += row.best_on_test > row.top1
+    for rate in (10.0, 30.0):  # such rates make the curve jump, another way on every processor
+        config = LinearConfig(epochs=12, learning_rate=rate)
+        found = evaluate_linear(setting(own_run, ntu), config)
+        for row in found.rows:
+            (trial,) = row.trials
+            tops = [point["test"] for point in trial.curve]
+            assert trial.top1 == row.top1 == pytest.approx(tops[-1])
+            assert trial.best_on_test == {"epoch": 1 + int(np.argmax(tops)), "top1": max(tops)}
+            assert row.best_on_test == max(tops)
+            better += row.best_on_test > row.top1
+        assert "best on test" in found.table()
     assert better
-    assert "best on test" in found.table()
 
 
 def test_fused_representations_are_not_those_of_one(own_run, ntu):
@@ -288,7 +289,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
         (ntu, {"subjects": 3}, {}, SkelkitError, "3 subjects cannot be held out"),
         (kinect, {}, {}, SkelkitError, "joint layout is kinect20, the run was trained on ntu25"),
         (other_recipe, {}, {}, SkelkitError, "recipe is isc, the run was trained on raw"),
-        (unlabelled, {}, {}, SkelkitError, "some samples have no label"),
+        (unlabelled, {}, {}, SkelkitError, "8 of 32 samples have no label"),
         (tmp_path / "nowhere.h5", {}, {}, StoreError, "no such file"),
     ):
         with pytest.raises(error, match=message) as caught:
