@@ -182,7 +182,8 @@ class Store:
         if not self.columns:
             return "no column can split it either, as there is none"
         known = ", ".join(self.columns)
-        rules = [f"{name}:{values.max()}" for name, values in self.columns.items() if np.ptp(values)]
+        values = {name: np.unique(column[column != UNKNOWN]) for name, column in self.columns.items()}
+        rules = [f"{name}:{some[-1]}" for name, some in values.items() if len(some) > 1]
         if not rules:
             return f"no column can split it either, as each has one value (columns: {known})"
         return f"a protocol can also be COLUMN:VALUES that train, as {rules[0]} (columns: {known})"

@@ -253,6 +253,16 @@ def test_table_tells_what_a_test_sample_is_worth_and_who_has_not_learned(own_run
     assert len(widths) == 1
 
 
+@pytest.mark.parametrize(("loss", "told"), [(0.69, 0), (0.70, 1), (1.45, 1), (2.1, 0)])
+def test_who_has_hardly_begun_to_learn_is_told(own_run, ntu, loss, told):
+    found = evaluate_semi(setting(own_run, ntu), TUNE, shares=(20.0,), subsets=1, representation="seq")
+    (row,) = found.rows
+    (trial,) = row.trials
+    trial = replace(trial, curve=[{**trial.curve[-1], "loss": loss}])  # a guess has 1.39; it begins above
+    found = replace(found, rows=[replace(row, trials=[trial])])
+    assert found.table().count("pretrained seq 20% labels: 4: the training loss is still") == told
+
+
 def test_an_evaluation_that_touches_the_encoder_is_found_out(own_run, ntu, monkeypatch):
     real = Features.of
 
