@@ -71,11 +71,14 @@ class Driver:
         moves = [{"type": "pointerMove", "x": int(x), "y": int(y)}]
         mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": moves}
         self.call("POST", "/actions", {"actions": [mouse]})
+        self.state()  # the page has heard of it
 
     def box(self, selector: str) -> list[float]:
         """Left, top, width and height of the first element that fits, brought to the top of the screen."""
-        script = f"const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView();"
-        script += "const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]"
+        element = f"document.querySelector({json.dumps(selector)})"
+        self.run(f"{element}.scrollIntoView()")
+        self.state()  # a pointer that moves before the next picture would be where the page was
+        script = f"const b = {element}.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]"
         found: list[float] = self.run(script)
         return found
 
