@@ -119,12 +119,15 @@ def check_features_path(path: Path) -> None:
 
     Raises
     ------
-    SkelkitError : it ends neither in .h5 nor in .npz, or its folder does not exist
+    SkelkitError : it ends neither in .h5 nor in .npz, its folder does not exist, or a store is there, which
+        would be lost
     """
     if path.suffix not in _WRITERS:
         raise SkelkitError(f"{path}: the name of the features must end in .h5 or .npz")
     if not path.parent.is_dir():
         raise SkelkitError(f"{path}: the folder {path.parent} does not exist")
+    with suppress(StoreError), Store(path):
+        raise SkelkitError(f"{path}: is a store, which would be lost; give another name")
 
 
 def write_features(path: Path, embedded: Embedded) -> None:
@@ -133,11 +136,9 @@ def write_features(path: Path, embedded: Embedded) -> None:
 
     Raises
     ------
-    SkelkitError : see `check_features_path`; a store is there, which would be lost; or the disk refuses
+    SkelkitError : see `check_features_path`; or the disk refuses
     """
     check_features_path(path)
-    with suppress(StoreError), Store(path):
-        raise SkelkitError(f"{path}: is a store, which would be lost; give another name")
     with replacing(path, "the features") as temporary:
         _WRITERS[path.suffix](temporary, embedded)
 

@@ -9,7 +9,7 @@ import click
 
 from skelkit.cli.base import (
     AUGMENTATION_NAMES,
-    FORMAT_NAMES,
+    PREVIEW_ENDINGS,
     Choice,
     OutFile,
     Voice,
@@ -53,7 +53,11 @@ def augment() -> None:
 )
 @click.option("--view", type=click.IntRange(0, 1), default=0, show_default=True, help="0 query, 1 key.")
 @click.option(
-    "-o", "--out", required=True, type=OutFile(*FORMAT_NAMES), help="Where to, ending in .html, .gif or .png."
+    "-o",
+    "--out",
+    required=True,
+    type=OutFile(*PREVIEW_ENDINGS),
+    help="Where to, ending in .html, .gif or .png.",
 )
 @json_option
 @with_voice

@@ -49,8 +49,7 @@ AUGMENTATION_NAMES = (
     *("shear", "jitter", "rotation", "mirror", "bones", "parts", "axis"),
     *("crop", "speed", "resample", "reverse", "noise", "blur", "mask", "isc"),
 )
-
-FORMAT_NAMES = (".html", ".gif", ".png")
+PREVIEW_ENDINGS = (".html", ".gif", ".png")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -81,8 +80,6 @@ class Commands(click.Group):
     def _failures(self) -> Iterator[None]:
         try:
             yield
-        except click.exceptions.Exit:
-            raise
         except (Exception, KeyboardInterrupt) as error:
             failure = self.failure(error)
             if failure is None:

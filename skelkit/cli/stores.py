@@ -47,7 +47,7 @@ def verify(file: Path, as_json: bool, voice: Voice) -> None:
     with voice.stage(f"checking {file}"):
         problems = run(file, progress=not voice.quiet)
     note = None
-    if not problems:
+    if not problems and (as_json or not voice.quiet):
         with Store(file) as store:
             note = store.note_of_far()
     if as_json:
@@ -55,7 +55,7 @@ def verify(file: Path, as_json: bool, voice: Voice) -> None:
         click.echo(json.dumps(told))
     else:
         click.echo("\n".join(problems) or f"{file}: intact, every byte is as it was written")
-        if note and not voice.quiet:
+        if note:
             click.echo(f"  note  {note}")
     if problems:
         raise click.exceptions.Exit(1)

@@ -96,9 +96,12 @@ def group_lines(listed: Sequence[Mapping[str, Any]], layout: JointLayout) -> lis
     lines = []
     for group in listed:
         first, *others = [line for row in group["rows"] for line in _row_lines(row, layout)]
-        if len(listed) > 1:  # the rows of a matrix stay under each other
-            first = f"{group['part']}:{chr(10) if first.startswith('[') else ' '}{first}"
-        lines += [*first.splitlines(), *others]
+        if len(listed) == 1:
+            lines += [first, *others]
+        elif first.startswith("["):  # the rows of a matrix stay under each other
+            lines += [f"{group['part']}:", first, *others]
+        else:
+            lines += [f"{group['part']}: {first}", *others]
     return lines
 
 

@@ -48,9 +48,10 @@ def embed(
     require("run", run)
     require("file", data)
     with voice.stage("loading torch"):
+        from skelkit_train.embed import check_features_path, write_features
         from skelkit_train.embed import embed as compute
-        from skelkit_train.embed import write_features
 
+    check_features_path(out)  # sooner than the features take their time
     where = picked_device(device, voice)
     with voice.stage(f"computing features of {data}"), voice.compiling():
         found = compute(run, data, device=where, representation=representation, progress=not voice.quiet)

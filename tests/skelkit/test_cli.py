@@ -21,6 +21,7 @@ from skelkit.augment import AUGMENTATIONS
 from skelkit.cli import base
 from skelkit.datasets import DATASETS
 from skelkit.normalise import RECIPES
+from skelkit.preview import FORMATS
 from skelkit.readers import READERS
 from skelkit.skeleton import LAYOUTS
 
@@ -108,6 +109,7 @@ def test_the_names_in_the_command_are_those_of_the_modules() -> None:
     assert tuple(DATASETS) == tuple(READERS) == base.DATASET_NAMES
     assert set(RECIPES) == set(base.RECIPE_NAMES)
     assert tuple(AUGMENTATIONS) == base.AUGMENTATION_NAMES
+    assert FORMATS == base.PREVIEW_ENDINGS
     (option,) = [p for p in cli.import_.params if p.name == "skeleton"]
     assert isinstance(option, click.Option)
     assert all(name in str(option.help) for name in LAYOUTS)

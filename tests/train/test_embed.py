@@ -75,11 +75,15 @@ def raw(tmp_path_factory, tiny):
     return folder
 
 
-def test_a_store_is_never_replaced_by_features(run, ntu, tmp_path):
+def test_a_store_is_never_replaced_by_features(run, ntu, tmp_path, monkeypatch):
     copy = tmp_path / "copy.h5"
     copy.write_bytes(ntu.read_bytes())
-    for data in (copy, ntu):
-        assert "copy.h5: is a store, which would be lost" in fails("embed", run, data, "-o", copy)
+    with monkeypatch.context() as patch:  # it is refused before any feature is computed
+        patch.setattr("skelkit_train.embed.Features", None)
+        for data in (copy, ntu):
+            assert "copy.h5: is a store, which would be lost" in fails("embed", run, data, "-o", copy)
+        away = tmp_path / "away" / "f.h5"
+        assert "away does not exist" in fails("embed", run, ntu, "-o", away)
     assert copy.read_bytes() == ntu.read_bytes()
     assert "must end in .html" in fails("report", run, copy, "-o", copy, code=2)
     again = ("embed", run, ntu, "-o", tmp_path / "features.h5")
