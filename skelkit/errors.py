@@ -39,13 +39,13 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
 
 
 def no_such(what: str, path: Path) -> str:
-    """A message about a path where nothing is, with what lies beside it under a similar name."""
+    """The reason where nothing is at a path, with what lies beside it under a similar name."""
     try:
         some = islice(path.absolute().parent.iterdir(), _LOOKED_AT)
         beside = sorted(other.name for other in some if other.name != path.name)
     except OSError:
         beside = []
-    return f"{path}: no such {what}{did_you_mean(path.name, beside)}"
+    return f"no such {what}{did_you_mean(path.name, beside)}"
 
 
 class SkelkitError(Exception):

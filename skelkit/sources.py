@@ -117,7 +117,7 @@ def list_files(sources: Iterable[Path], *suffixes: str) -> Listing:
         if not (source.is_file() or source.is_dir()):
             if source.exists():
                 raise SkelkitError(f"{source}: neither a file nor a folder")
-            raise SkelkitError(no_such("file or folder", source))
+            raise SkelkitError(f"{source}: {no_such('file or folder', source)}")
         if source.is_file() and source.suffix.lower() != ".zip":
             status = source.stat()
             listing.files.append(RawFile(str(source), None, status.st_size, status.st_mtime_ns))

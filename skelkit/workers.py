@@ -141,7 +141,7 @@ class Processes(Generic[Result]):
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self.work, self.prepare), daemon=True)
-        with _ctrl_c_held():
+        with _stops_held():
             process.start()
         theirs.close()  # so that its death ends what we read, even amid a message
         self.team.append(_Worker(process, ours))
@@ -203,13 +203,14 @@ def _left_by(worker: _Worker[Result], died: Died[Result]) -> list[_Task[Result]]
 
 
 @contextmanager
-def _ctrl_c_held() -> Iterator[None]:
-    """Processes started meanwhile never see Ctrl-C, which a terminal sends to all: we see to it for them."""
+def _stops_held() -> Iterator[None]:
+    """Processes started meanwhile never see Ctrl-C and SIGTERM, which terminals and queues send to all of
+    them: we see to it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # it would let Ctrl-C through again as it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # it would let them through again as it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

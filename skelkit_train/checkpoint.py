@@ -249,7 +249,7 @@ def load_latest(run: Path) -> Checkpoint:
     if run.is_file():
         raise SkelkitError(f"{run}: is a file, expected a run; RUN comes before DATA")
     if not run.is_dir():
-        raise SkelkitError(no_such("run", run))
+        raise SkelkitError(f"{run}: {no_such('run', run)}")
     for path in reversed(checkpoints(run)):
         try:
             return _load(path)

@@ -1,27 +1,31 @@
-"""A command that is sent a real Ctrl-C, at a given place instead of after a given time."""
+"""A command that is sent a real Ctrl-C or SIGTERM, at a given place instead of after a given time."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 PROGRAM = """
 import importlib, os, signal, sys
-package, module, name = sys.argv[1:4]
+package, module, name, number = sys.argv[1:5]
 home = importlib.import_module(module)
 wanted = getattr(home, name)
 
 def interrupted(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGINT)
+    os.killpg(os.getpgrp(), int(number))
     return wanted(*args, **kwargs)
 
 setattr(home, name, interrupted)
-importlib.import_module(f"{package}.cli").main(sys.argv[4:])
+importlib.import_module(f"{package}.cli").main(sys.argv[5:])
 """
 
 
-def interrupted(package: str, words: list[str], where: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The command of a package, run in a folder and interrupted as it comes to the function MODULE:NAME."""
-    command = [sys.executable, "-c", PROGRAM, package, *where.split(":"), *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+def interrupted(
+    package: str, words: list[str], where: str, folder: Path, number: int = signal.SIGINT
+) -> subprocess.CompletedProcess[str]:
+    """The command of a package, run in a folder: as it comes to the function MODULE:NAME, it and its workers
+    are sent a signal, as by a terminal or a queue."""
+    command = [sys.executable, "-c", PROGRAM, package, *where.split(":"), str(int(number)), *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, start_new_session=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import platform
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -69,7 +71,7 @@ class Commands(click.Group):
         for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
-        with _in_json(ctx.meta["as_json"]), self._failures(), _usage_in_one_line():
+        with _in_json(ctx.meta["as_json"]), self._failures(), _usage_in_one_line(), _sigterm_as_ctrl_c():
             return super().invoke(ctx)
 
     def tells(self) -> bool:
@@ -134,6 +136,20 @@ def _in_json(asked: bool) -> Iterator[None]:
             with suppress(OSError):  # the line on standard error says it in any case
                 click.echo(json.dumps(told))
         raise
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM, which queues and containers send, ends a command as cleanly, and with as clear a line."""
+    deaf = signal.getsignal(signal.SIGINT) is not signal.default_int_handler  # as in a script's background
+    if deaf or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

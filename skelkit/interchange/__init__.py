@@ -102,7 +102,7 @@ def import_file(
     chosen = look_up(RECIPES, recipe, "recipe")
     importer = look_up(IMPORTERS, format, "format")
     if not file.exists():
-        raise InputError(str(file), no_such("file", file).removeprefix(f"{file}: "))
+        raise InputError(str(file), no_such("file", file))
     imported = importer(file, layout)
     for name, protocol in protocols.items():
         if protocol.column not in imported.columns:

@@ -72,7 +72,7 @@ class Store:
             part = self.path.with_name(f"{self.path.name}.part")
             if part.is_dir():
                 raise StoreError(f"{path}: no such file yet: {part.name} is a conversion not finished")
-            raise StoreError(no_such("file", self.path))
+            raise StoreError(f"{self.path}: {no_such('file', self.path)}")
         try:
             self.seal = read_seal(self.path)
             self._file = h5py.File(self.path, "r")

@@ -71,7 +71,7 @@ def require(what: str, path: Path) -> None:
     SkelkitError : there is no such ``what``
     """
     if not path.exists():
-        raise SkelkitError(no_such(what, path))
+        raise SkelkitError(f"{path}: {no_such(what, path)}")
 
 
 class FiniteRange(click.FloatRange):

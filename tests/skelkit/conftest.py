@@ -11,6 +11,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
+from commands import only_json, skelkit
 from numpy.typing import NDArray
 
 from skelkit import blocks, conversion
@@ -92,6 +93,15 @@ def raw(tmp_path: Path) -> Path:
         name = f"S001C{number % 3 + 1:03}P{subject:03}R001A{action:03}.skeleton"
         (folder / name).write_bytes(raw_bytes(number, frames=2 + number % 3, bodies=1 + number % 2))
     return folder
+
+
+@pytest.fixture
+def store(raw: Path, tmp_path: Path) -> Path:
+    """A store of these."""
+    only_json(
+        skelkit("convert", raw, "--dataset", "ntu60", "--workers", 1, "-o", tmp_path / "s.h5", "--json")
+    )
+    return tmp_path / "s.h5"
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import skelkit
 
-from skelkit import blocks, cli
+from skelkit import blocks
 from skelkit.clips import ClipRules, cut, parse_rules
 from skelkit.conversion import Report, convert
 from skelkit.errors import InputError, SkelkitError
@@ -287,8 +287,7 @@ def test_files_of_another_dataset(pku_raw: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", [["--clips", "end=never"], ["--labels", "x"]])
 def test_wrong_usage_is_one_line_and_code_2(pku_raw: Path, tmp_path: Path, option: list[str]) -> None:
     dataset = "pku2" if option[0] == "--clips" else "ntu60"
-    command = ["convert", str(pku_raw), "--dataset", dataset, "-o", str(tmp_path / "a.h5"), *option]
-    result = CliRunner().invoke(cli.main, command)
+    result = skelkit("convert", pku_raw, "--dataset", dataset, "-o", tmp_path / "a.h5", *option)
     assert result.exit_code == 2
     assert result.output.count("\n") == 1
     assert result.output.startswith("Error: --c")

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from commands import skelkit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skelkit import cli
 from skelkit.datasets import ListedSplit, Protocol
 from skelkit.differences import Difference, diff, diff_text, same_content
 from skelkit.errors import StoreError
@@ -290,23 +289,19 @@ def test_a_damaged_sequence_stops_it(tmp_path: Path) -> None:
         diff(a, b)
 
 
-def skelkit_diff(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.main, ["diff", *map(str, arguments)])
-
-
 def test_the_command(tmp_path: Path) -> None:
     compared(tmp_path, (made(), HEADER), (moved(4, 1), HEADER))
     a, b = tmp_path / "a.h5", tmp_path / "b.h5"
-    same = skelkit_diff(a, a)
+    same = skelkit("diff", a, a)
     assert (same.exit_code, same.stdout) == (0, f"A  {a}\nB  {a}\nthe same content: 6 sequences\n")
-    other = skelkit_diff(a, b)
+    other = skelkit("diff", a, b)
     assert other.exit_code == 1
     assert "joints   1 sequence, by up to 1 m in S004\n" in other.stdout
-    facts = json.loads(skelkit_diff(a, b, "--json").stdout)
+    facts = json.loads(skelkit("diff", a, b, "--json").stdout)
     assert (facts["same"], list(facts["differences"])) == (False, ["joints", "content"])
-    facts = json.loads(skelkit_diff(a, a, "--json").stdout)
+    facts = json.loads(skelkit("diff", a, a, "--json").stdout)
     assert facts == {"a": str(a), "b": str(a), "same": True, "differences": {}}
-    absent = skelkit_diff(a, tmp_path / "absent.h5")
+    absent = skelkit("diff", a, tmp_path / "absent.h5")
     assert absent.exit_code == 1
     assert absent.stderr == f"Error: {tmp_path / 'absent.h5'}: no such file\n"
-    assert skelkit_diff(a).exit_code == 2
+    assert skelkit("diff", a).exit_code == 2

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import skelkit
 from numba import njit
 
 from skelkit import cli, doctor
@@ -98,7 +98,7 @@ def test_broken_packages_are_findings(tmp_path: Path, module: str, error: str, b
 
 def test_the_command_prints_a_line_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(cli.main, ["doctor"])
+    result = skelkit("doctor")
     findings = examine(tmp_path)
     assert result.exit_code == (1 if "bad" in states(findings).values() else 0)
     assert all(any(finding.what in line for line in result.stdout.splitlines()) for finding in findings)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import skelkit
 from stores import assert_same_sequences
 
 from skelkit import cli
@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> Any:
-    result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    result = skelkit(*arguments)
     assert result.exit_code == 0, result.output
     return result.stdout
 

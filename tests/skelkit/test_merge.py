@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from commands import skelkit
 
-from skelkit import cli
 from skelkit.conversion import Report, convert
 from skelkit.errors import SkelkitError
 from skelkit.merging import merge
@@ -102,7 +101,7 @@ def test_a_shard_knows_its_place(raw: Path, tmp_path: Path) -> None:
 
 def test_the_commands(raw: Path, tmp_path: Path) -> None:
     def call(*arguments: object) -> tuple[int, str]:
-        result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+        result = skelkit(*arguments)
         return result.exit_code, result.output
 
     for index in (1, 2):

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import skelkit
 
-from skelkit import cli
 from skelkit.augment import AUGMENTATIONS
 
 SAMPLE = "S001C001P001R001A001"
@@ -22,10 +22,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command in (synth, convert):
         assert skelkit(*command).exit_code == 0
     return folder / "a.h5"
-
-
-def skelkit(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
 
 
 def preview(store: Path, out: Path, *options: object) -> Result:

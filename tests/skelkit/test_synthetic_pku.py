@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import skelkit
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from skelkit import cli
 from skelkit.readers.pku import read, read_labels, read_split
 from skelkit.skeleton import load_layout
 from skelkit.synthetic import synthesise
@@ -340,8 +339,7 @@ def test_progress_counts_every_file(tmp_path: Path, dataset: str) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    arguments = ["synth", str(tmp_path), "--dataset", "pku2", "--classes", "1", "--subjects", "2", "--json"]
-    result = CliRunner().invoke(cli.main, arguments)
+    result = skelkit("synth", tmp_path, "--dataset", "pku2", "--classes", 1, "--subjects", 2, "--json")
     assert result.exit_code == 0, result.output
     assert '"files": 14' in result.stdout
     assert (tmp_path / "PKU_Skeleton_v2" / "A01N01-L.txt").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -329,6 +330,7 @@ def test_completion_offers_the_protocols_of_the_store(ntu):
         assert result.stdout == "plain,xsub\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("where", "words", "said"),
     [
@@ -342,10 +344,10 @@ def test_completion_offers_the_protocols_of_the_store(ntu):
         ("skelkit_train.report:explore", "report RUN STORE -o r.html", "interrupted"),
     ],
 )
-def test_ctrl_c_is_one_line(where, words, said, own_run, ntu, settings, tmp_path):
+def test_ctrl_c_and_sigterm_are_one_line(where, words, said, number, own_run, ntu, settings, tmp_path):
     names = {"STORE": ntu, "RUN": own_run, "TOML": settings}
     given = [str(names.get(word, word)) for word in words.split()]
-    result = interrupted("skelkit_train", [*given, "--device", "cpu", "-q"], where, tmp_path)
+    result = interrupted("skelkit_train", [*given, "--device", "cpu", "-q"], where, tmp_path, number)
     assert (result.returncode, result.stdout) == (1, "")
     assert "Error" not in result.stderr, "it was asked for"
     assert result.stderr.endswith(f"{said}\n")
