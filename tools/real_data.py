@@ -113,7 +113,18 @@ def digest(experiment: Experiment) -> str:
     return hashlib.sha256(configuration(experiment).to_toml().encode()).hexdigest()[:8]
 
 
-def measure(experiment: Experiment, store: Path, out: Path) -> list[dict[str, Any]]:
+def wanted(experiment: Experiment) -> list[str]:
+    """The tasks; the long ones with one seed."""
+    tasks = ["retrieval", "linear"]
+    if experiment.settings == "small" and experiment.augmentation == "all":
+        if "+" not in experiment.representations:
+            tasks.append("supervised")
+        if experiment.seed == 0:
+            tasks += ["linear, paper's probe", "semi"]
+    return tasks
+
+
+def measure(experiment: Experiment, tasks: list[str], store: Path, out: Path) -> list[dict[str, Any]]:
     """Pretrain and evaluate; one dictionary a figure."""
     import torch
 
@@ -141,22 +152,19 @@ def measure(experiment: Experiment, store: Path, out: Path) -> list[dict[str, An
     )
 
     setting = open_setting(run, store, protocol, device=device)
-    whole = experiment.augmentation == "all"
-    single = "+" not in experiment.representations
-    asked = {"representation": experiment.representations, "baselines": whole and single}
+    asked = {"representation": experiment.representations}
+    beside = {"baselines": experiment.augmentation == "all" and "+" not in experiment.representations}
     linear = LinearConfig(seed=experiment.seed)
-    found = {
-        "retrieval": evaluate_retrieval(setting, seed=experiment.seed, **asked),
-        "linear": evaluate_linear(setting, linear, quick=True, **asked),
+    # With so few steps an epoch the paper's 50 epochs at 1e-4 do not come far.
+    tuning = FinetuneConfig(epochs=100, learning_rate=1e-3, score_every=100, seed=experiment.seed)
+    evaluations = {
+        "retrieval": lambda: evaluate_retrieval(setting, seed=experiment.seed, **asked, **beside),
+        "linear": lambda: evaluate_linear(setting, linear, quick=True, **asked, **beside),
+        "linear, paper's probe": lambda: evaluate_linear(setting, linear, **asked, **beside),
+        "supervised": lambda: evaluate_finetune(setting, tuning, supervised=True, **asked),
+        "semi": lambda: evaluate_semi(setting, tuning, shares=SHARES, **asked),
     }
-    if whole and experiment.settings == "small" and experiment.seed == 0:
-        # With so few steps an epoch the paper's 50 epochs at 1e-4 do not come far.
-        tuning = FinetuneConfig(epochs=100, learning_rate=1e-3, score_every=100, seed=experiment.seed)
-        found["linear, paper's probe"] = evaluate_linear(setting, linear, **asked)
-        del asked["baselines"]
-        if single:
-            found["supervised"] = evaluate_finetune(setting, tuning, supervised=True, **asked)
-        found["semi"] = evaluate_semi(setting, tuning, shares=SHARES, **asked)
+    found = {task: evaluations[task]() for task in tasks}
     return [
         {
             "task": task,
@@ -247,16 +255,22 @@ def main(given: argparse.Namespace) -> None:
     for each, config in configs.items():
         if any(row["config"] != config for row in results.get(each.name, ())):
             del results[each.name]
-    todo = [
-        each for each in configs if all(text in each.name for text in given.only) and each.name not in results
-    ]
+    todo = {}
+    for each in configs:
+        measured = {row["task"] for row in results.get(each.name, ())}
+        missing = [task for task in wanted(each) if task not in measured]
+        if missing and all(text in each.name for text in given.only):
+            todo[each] = missing
     failed: list[str] = []
     stores = {
         name: imported(name, path, given.out)
         for name, path in zip(DATASETS, (given.nucla, given.wmft), strict=True)
     }
     with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(measure, each, stores[each.dataset], given.out): each for each in todo}
+        waiting = {
+            pool.submit(measure, each, tasks, stores[each.dataset], given.out): each
+            for each, tasks in todo.items()
+        }
         for number, future in enumerate(as_completed(waiting), 1):
             each = waiting[future]
             try:
@@ -265,7 +279,8 @@ def main(given: argparse.Namespace) -> None:
                 failed.append(each.name)
                 print(f"{number} of {len(todo)}: {each.name}: {error}", file=sys.stderr, flush=True)
                 continue
-            results[each.name] = [{**asdict(each), "config": configs[each], **row} for row in figures]
+            rows = [{**asdict(each), "config": configs[each], **row} for row in figures]
+            results[each.name] = [*results.get(each.name, ()), *rows]
             write(results, file)
             print(f"{number} of {len(todo)}: {each.name}", file=sys.stderr, flush=True)
     if failed:
