@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skelkit.clips import DEFAULT_RULES, LONG, ClipRules, cut
 from skelkit.datasets import DATASETS
-from skelkit.errors import InputError
+from skelkit.errors import InputError, UnreadableError
 from skelkit.inputs import Input
 from skelkit.normalise import RECIPES
 from skelkit.readers import READERS, pku
@@ -86,6 +86,8 @@ class Block:
     excluded: list[dict[str, str]] = field(default_factory=list)
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
+    passing: bool = False
+    """Whether a file is quarantined for what may have been the machine's fault, so that another try pays."""
     rows: list[bytes] = field(default_factory=list)
     place: Place | None = None
 
@@ -133,9 +135,11 @@ def convert_block(items: list[Input], job: Job) -> Block:
                 _normalise(sequence, item, job, layout, block)
         except InputError as error:
             block.quarantined.append(error.row())
+            block.passing |= isinstance(error, UnreadableError)
         except MemoryError:
             reason = "takes more memory than there is"
             block.quarantined.append(InputError(item.file.where, reason).row())
+            block.passing = True
     return block
 
 
@@ -201,7 +205,8 @@ def _absent(sequence: SkeletonSequence, frames: int) -> SkeletonSequence:
 def died(item: Input) -> Block:
     """What became of a file that no worker lived through."""
     reason = "every process that worked on it died, crashed, killed or out of memory"
-    return Block([item.facts()], quarantined=[{"file": item.file.where, "line": None, "reason": reason}])
+    bad = InputError(item.file.where, reason)
+    return Block([item.facts()], quarantined=[bad.row()], passing=True)
 
 
 def sequence_of(data: bytes, entry: dict[str, Any]) -> SkeletonSequence:

@@ -23,7 +23,7 @@ from skelkit.blocks import BLOCK_BYTES, BLOCK_FILES, Block, Job, convert_block, 
 from skelkit.clips import DEFAULT_RULES, ClipRules
 from skelkit.datasets import DATASETS
 from skelkit.errors import InputError, SkelkitError, Stopped, look_up
-from skelkit.files import paths, replacing
+from skelkit.files import paths, replacing, report_path
 from skelkit.inputs import Input, Inputs, gather
 from skelkit.journal import SOME_FILES, Journal
 from skelkit.normalise import RECIPES
@@ -114,14 +114,16 @@ def convert(
 
     Raises
     ------
-    SkelkitError : no such dataset or recipe, no worker, no input, nothing to keep, ``out`` exists or cannot
-        be written, another conversion to it was interrupted
+    SkelkitError : no such dataset, recipe or shard, no worker, no input, nothing to keep, ``out`` exists or
+        cannot be written, another conversion to it was interrupted
     Stopped : Ctrl-C
     InputError : a bad file or archive with ``stop_on_bad``, or no other source
     """
     began = time.perf_counter()
     if workers is not None and workers < 1:
         raise SkelkitError(f"workers is {workers}, expected 1 or more")
+    if shard is not None and not 1 <= shard[0] <= shard[1]:
+        raise SkelkitError(f"shard is {shard}, expected (I, N), I from 1 to N")
     out, sources, labels, splits = Path(out), paths(sources), paths(labels), paths(splits)
     check_store_path(out)
     description = look_up(DATASETS, dataset, "dataset")
@@ -296,7 +298,7 @@ def _nothing(report: Report, out: Path) -> SkelkitError:
     reasons = [str(InputError(**row)) for row in quarantined]
     reasons += [f"{row['name']}: {row['reason']}" for row in excluded]
     first = f"; first {reasons[0]}" if reasons else ""
-    all_of_them = "" if out.exists() else f"; all are in {out.with_suffix('.report.json')}"
+    all_of_them = "" if out.exists() else f"; all are in {report_path(out)}"
     return SkelkitError(
         f"nothing to store: {len(excluded)} excluded, {len(quarantined)} quarantined{first}{all_of_them}"
     )
@@ -309,5 +311,5 @@ def write_report(report: Report, out: Path) -> None:
     ------
     SkelkitError : the disk refuses
     """
-    with replacing(out.with_suffix(".report.json"), "the report") as temporary:
+    with replacing(report_path(out), "the report") as temporary:
         temporary.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")

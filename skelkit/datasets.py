@@ -60,8 +60,9 @@ class Protocol:
             raise SkelkitError(f"{text!r}, expected COLUMN:VALUES as in camera:1,2 or subject:1-16") from None
 
     def part(self, _name: str, columns: Mapping[str, int]) -> int:
-        """1 train, 0 test, -1 where the sample lacks the column."""
-        return int(columns[self.column] in self.train) if self.column in columns else -1
+        """1 train, 0 test, -1 where the sample lacks the column, or its value is -1, not known."""
+        value = columns.get(self.column, -1)
+        return int(value in self.train) if value != -1 else -1
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -51,7 +50,6 @@ def examine(folder: Path) -> list[Finding]:
         _cores(),
         _memory(),
         _disk("disk", folder),
-        _disk("temporary files", Path(tempfile.gettempdir())),
         _gpu(),
         *(_optional(name, *of) for name, of in _OPTIONAL.items()),
     ]

@@ -11,7 +11,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["InputError", "SkelkitError", "Stopped", "StoreError", "did_you_mean", "look_up", "no_such"]
+__all__ = [
+    "InputError",
+    "SkelkitError",
+    "Stopped",
+    "StoreError",
+    "UnreadableError",
+    "did_you_mean",
+    "look_up",
+    "no_such",
+]
 
 
 _LOOKED_AT = 2000
@@ -88,7 +97,11 @@ class InputError(SkelkitError):
         return {"file": self.file, "line": self.line, "reason": self.reason}
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, int | None]]:
-        return InputError, (self.file, self.reason, self.line)
+        return type(self), (self.file, self.reason, self.line)
+
+
+class UnreadableError(InputError):
+    """A file could not be read, which may be the disk's or the network's fault, and pass."""
 
 
 class Stopped(SkelkitError):

@@ -14,12 +14,17 @@ from typing import IO, Any, Self
 
 from skelkit.errors import SkelkitError
 
-__all__ = ["HeldInterrupts", "RememberingFile", "paths", "replacing"]
+__all__ = ["HeldInterrupts", "RememberingFile", "paths", "replacing", "report_path"]
 
 
 def paths(given: str | Path | Iterable[str | Path]) -> list[Path]:
     """One or several, as a user may write them."""
     return [Path(given)] if isinstance(given, str | Path) else [Path(path) for path in given]
+
+
+def report_path(store: Path) -> Path:
+    """Where the report of the conversion that made a store lies."""
+    return store.with_suffix(".report.json")
 
 
 @contextmanager
@@ -40,10 +45,11 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
                 yield temporary
                 _synchronise(temporary)
                 temporary.replace(path)
-                _synchronise(path.parent)
-            finally:
+            except BaseException:
                 with suppress(OSError):
                     temporary.unlink()
+                raise
+            _synchronise(path.parent)
     except OSError as error:
         raise SkelkitError(f"{path}: cannot write {what}: {error.strerror or error}") from None
 
@@ -68,8 +74,10 @@ class HeldInterrupts:
         self.open = False
 
     def __enter__(self) -> Self:
-        self.main = threading.current_thread() is threading.main_thread()
-        if self.main:  # elsewhere Ctrl-C is not heard of
+        main = threading.current_thread() is threading.main_thread()
+        # Elsewhere Ctrl-C is not heard of, and in a script's background nobody wants to hear of it.
+        self.listens = main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        if self.listens:
             self.before = signal.signal(signal.SIGINT, self._hear)
         return self
 
@@ -91,7 +99,7 @@ class HeldInterrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.main:
+        if self.listens:
             signal.signal(signal.SIGINT, self.before)
         if self.held and kind is None:
             raise KeyboardInterrupt

@@ -101,11 +101,16 @@ def gather(
         found = len(listing.files) + len(listing.unreadable)
         return Inputs(list(map(Input, files)), dataset.protocols, problems, [], listing.others, found)
     kinds = _by_kind(listing, problems)
+    recordings = {file.stem for file in kinds["skeleton"]}
+    listed, others = list(listing.files), list(listing.others)
     for kind, more in (("labels", labels), ("split", splits)):
         if more:
             extra = list_files(more, ".txt")
             problems += [error.row() for error in extra.unreadable]
-            kinds[kind] = _by_kind(extra, problems)[kind]
+            listed, others = listed + extra.files, others + extra.others
+            kinds[kind] = _by_kind(extra, problems, recordings, splits=kind == "split")[kind]
+            if not kinds[kind]:
+                raise SkelkitError(f"{', '.join(map(str, more))}: no {kind.removesuffix('s')} file in it")
     if not kinds["skeleton"]:
         raise SkelkitError(
             f"{', '.join(map(str, sources))}: no skeleton file in it, only label or split files"
@@ -125,7 +130,6 @@ def gather(
             f"{dataset.title} needs its label files: give the sources that hold them as --labels"
         )
     files = _each_name_once(kinds["skeleton"], problems)
-    unused = set(label_files) - {file.stem for file in files}
     lists: dict[str, ListedSplit] = {}
     for file in kinds["split"]:
         name, split = _read_split(file)
@@ -134,12 +138,16 @@ def gather(
                 f"{file.where}: another split file of {name}, beside {lists[name].source}; give one"
             )
         lists[name] = split
+    labelled = [Input(file, label_files[file.stem]) for file in files if file.stem in label_files]
+    told = {row["file"] for row in problems}
+    used = {item.labels.where for item in labelled if item.labels}
+    used.update(file.where for kind in ("skeleton", "split") for file in kinds[kind])
     return Inputs(
-        [Input(file, label_files[file.stem]) for file in files if file.stem in label_files],
+        labelled,
         {**dataset.protocols, **lists},
         problems,
         [{"name": file.stem, "reason": "no label file"} for file in files if file.stem not in label_files],
-        sorted([*listing.others, *(label_files[stem].where for stem in unused)]),
+        sorted({*others, *(file.where for file in listed)} - used - told),
         len(kinds["skeleton"]) + len(listing.unreadable),
     )
 
@@ -148,14 +156,20 @@ def _each_name_once(files: list[RawFile], problems: list[dict[str, Any]]) -> lis
     """The first file of each name; the others join the problems."""
     first: dict[str, RawFile] = {}
     for file in files:
-        # Readers take a ! or \\ for the end of a path.
-        taken = first.setdefault(file.stem.replace("\\", "!").rpartition("!")[2], file)
+        taken = first.setdefault(file.stem, file)
         if taken is not file:
             problems.append(InputError(file.where, f"the name occurs twice; {taken.where} is taken").row())
     return list(first.values())
 
 
-def _by_kind(listing: Listing, problems: list[dict[str, Any]]) -> dict[str, list[RawFile]]:
+def _by_kind(
+    listing: Listing,
+    problems: list[dict[str, Any]],
+    recordings: Iterable[str] = (),
+    splits: bool = False,
+) -> dict[str, list[RawFile]]:
+    """The files as what their first bytes say. Empty and damaged ones are labels beside a skeleton file of
+    the same name, here or among ``recordings``; where ``splits`` are given, splits by their names."""
     kinds: dict[str, list[RawFile]] = {"skeleton": [], "labels": [], "split": []}
     unclear: list[RawFile] = []
     for file in listing.files:
@@ -165,19 +179,25 @@ def _by_kind(listing: Listing, problems: list[dict[str, Any]]) -> dict[str, list
             problems.append(error.row())
             continue
         (kinds[kind] if kind else unclear).append(file)
-    # Empty or damaged: beside a skeleton file of the same name it must be the labels.
-    skeletons = {file.stem for file in kinds["skeleton"]}
+    recorded = {*recordings, *(file.stem for file in kinds["skeleton"])}
     for file in unclear:
-        kinds["labels" if file.stem in skeletons else "skeleton"].append(file)
+        meant = "labels" if file.stem in recorded else "skeleton"
+        kinds["split" if splits and _split_kind(file) else meant].append(file)
     return kinds
+
+
+def _split_kind(file: RawFile) -> str | None:
+    """The protocol that a split file's name tells."""
+    match = re.search(r"subject|view", file.name.lower())
+    return match and {"subject": "xsub", "view": "xview"}[match.group()]
 
 
 def _read_split(file: RawFile) -> tuple[str, ListedSplit]:
     """The protocol that a split file's name tells, and its lists."""
-    match = re.search(r"subject|view", file.name.lower())
-    if not match:
+    name = _split_kind(file)
+    if name is None:
         raise InputError(
             file.where, "the name of a split file must say subject or view, as cross-subject.txt"
         )
     train, test = pku.read_split(file.read(), file.where)
-    return {"subject": "xsub", "view": "xview"}[match.group()], ListedSplit(train, test, file.name)
+    return name, ListedSplit(train, test, file.name)

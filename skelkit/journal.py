@@ -24,7 +24,7 @@ from skelkit.sequence import SkeletonSequence
 
 __all__ = ["SOME_FILES", "Journal"]
 
-_FORMAT = 3
+_FORMAT = 4
 
 SOME_FILES = "some files"
 """The difference of a conversion of which some files have changed, gone or come."""
@@ -35,8 +35,8 @@ class Journal:
 
     The first line identifies job and inputs, every further one a block: its files, the CRCs of its sequences
     and the place of their rows, as each process that writes rows has a file of its own for them. A block
-    whose rows are damaged, or one of whose files has changed or gone, is converted again, and so is all after
-    a line that is cut.
+    whose rows are damaged, one of whose files has changed or gone, or could not be read, is converted again,
+    and so is all after a line that is cut.
     """
 
     def __init__(self, out: Path, job: Job, inputs: Inputs, fresh: bool) -> None:
@@ -149,7 +149,7 @@ class Journal:
     def _fits(self, record: dict[str, Any], facts: list[Any]) -> bool:
         """Whether a line is of files that are these still, one after the other, and its rows are whole."""
         place = self.place_of.get(record["files"][0][0][0])
-        if place is None:
+        if place is None or record["passing"]:
             return False
         these = slice(place, place + len(record["files"]))
         # Where a file was taken away and put back, a later block may have some of its files, too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from skelkit.conversion import Report, write_report
 from skelkit.datasets import KeptSplit
 from skelkit.errors import SkelkitError
-from skelkit.files import paths
+from skelkit.files import paths, report_path
 from skelkit.progress import progress_bar
 from skelkit.sequence import SkeletonSequence
 from skelkit.store import Header, Store, check_store_path, write_store
@@ -60,21 +60,26 @@ def merge(
         raise SkelkitError(f"{out}: exists already; --overwrite replaces it")
     with ExitStack() as stack:
         stores = [stack.enter_context(Store(path)) for path in dict.fromkeys(parts)]
-        _check_shards(stores)
+        reports = [_report(report_path(path)) for path in dict.fromkeys(parts)]
+        reports += _check_shards(stores, reports[0])
         header = _common_header(stores)
         total = sum(map(len, stores))
         bar = stack.enter_context(progress_bar(total=total, unit="sequence", desc="merging", shown=progress))
         content_hash = write_store(out, _in_order(stores, bar), header)
-    reports = [path.with_suffix(".report.json") for path in dict.fromkeys(parts)]
-    if all(path.exists() for path in reports):
-        write_report(_together(reports, content_hash), out)
+    known = [report for report in reports if report is not None]
+    if len(known) == len(reports):
+        write_report(_together(known, content_hash), out)
+    else:
+        report_path(out).unlink(missing_ok=True)  # of a store that was here
     return total, content_hash
 
 
-def _check_shards(stores: list[Store]) -> None:
+def _check_shards(stores: list[Store], report: Report | None) -> list[Report]:
+    """Refuse what does not belong together; the reports of shards of which nothing was kept, and which have
+    no stores therefore, beside those that have."""
     shards = {store.path: store.shard for store in stores}
     if not any(shards.values()):
-        return
+        return []
     first = next(shard for shard in shards.values() if shard)
     places: dict[int, Path] = {}
     for path, shard in shards.items():
@@ -86,7 +91,9 @@ def _check_shards(stores: list[Store]) -> None:
         if shard.index in places:
             raise SkelkitError(f"{path}: shard {shard.index} of {shard.of}, as {places[shard.index]}")
         places[shard.index] = path
-    missing = [str(index) for index in range(1, first.of + 1) if index not in places]
+    empty = _empty_shards({store.path.parent for store in stores}, report)
+    absent = [index for index in range(1, first.of + 1) if index not in places]
+    missing = [str(index) for index in absent if f"{index}/{first.of}" not in empty]
     if missing:
         which = (
             f"shards {', '.join(missing)} of {first.of} are"
@@ -94,6 +101,18 @@ def _check_shards(stores: list[Store]) -> None:
             else f"shard {missing[0]} of {first.of} is"
         )
         raise SkelkitError(f"{which} missing; all are needed")
+    return [empty[f"{index}/{first.of}"] for index in absent]
+
+
+def _empty_shards(folders: set[Path], report: Report | None) -> dict[str | None, Report]:
+    """Reports of the same conversion, by their shards, that say that nothing was kept."""
+    found: dict[str | None, Report] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*.report.json")):
+        with suppress(SkelkitError):  # a report of something else
+            other = _report(path)
+            if report and other and not other.kept and other.sources == report.sources:
+                found[other.shard] = other
+    return found
 
 
 def _common_header(stores: list[Store]) -> Header:
@@ -140,15 +159,16 @@ def _places(store: Store, number: int) -> Iterator[tuple[str, int, int]]:
     return ((name, number, place) for place, name in enumerate(store.names))
 
 
-def _together(reports: list[Path], content_hash: str) -> Report:
-    parts = []
-    for path in reports:
-        try:
-            parts.append(Report(**json.loads(path.read_text(encoding="utf-8"))))
-        except (ValueError, TypeError):
-            raise SkelkitError(
-                f"{path}: not a report of a conversion; move it away to merge without"
-            ) from None
+def _report(path: Path) -> Report | None:
+    try:
+        return Report(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise SkelkitError(f"{path}: not a report of a conversion; move it away to merge without") from None
+
+
+def _together(parts: list[Report], content_hash: str) -> Report:
     return Report(
         dataset=parts[0].dataset,
         sources=sorted({source for part in parts for source in part.sources}),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelkit.errors import StoreError
+from skelkit.files import report_path
 from skelkit.store import Store
 
 __all__ = ["describe_sample", "describe_store", "protocol_lines"]
@@ -181,7 +182,9 @@ def _spread(frames: Any) -> dict[str, float]:
 def _why_left_out(store: Store, name: str) -> str | None:
     """What the conversion's report, if it lies beside the store, has to say of the sample."""
     try:
-        report = json.loads(store.path.with_suffix(".report.json").read_text(encoding="utf-8"))
+        report = json.loads(report_path(store.path).read_text(encoding="utf-8"))
+        if report["content_hash"] != store.content_hash:  # of another store that was here
+            return None
         reasons = {row["name"]: row["reason"] for row in report["excluded"]}
         reasons |= {Path(row["file"].rpartition("!")[2]).stem: row["reason"] for row in report["quarantined"]}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):  # none, or damaged

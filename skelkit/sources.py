@@ -17,7 +17,7 @@ from os.path import basename, join, splitext
 from pathlib import Path
 from zlib import error as zlib_error
 
-from skelkit.errors import InputError, SkelkitError, no_such
+from skelkit.errors import InputError, SkelkitError, UnreadableError, no_such
 
 __all__ = ["Listing", "RawFile", "list_files"]
 
@@ -37,8 +37,10 @@ class RawFile:
 
     @cached_property
     def name(self) -> str:
-        """The bare file name, without any folder."""
-        return self.member.replace("\\", "/").rpartition("/")[2] if self.member else basename(self.path)
+        """The bare file name, without any folder; an unpacked Windows archive can have one in a file's name,
+        and a ``!`` ends that of an archive, as readers see it."""
+        name = self.member or basename(self.path)
+        return name.replace("\\", "/").replace("!", "/").rpartition("/")[2]
 
     @property
     def where(self) -> str:
@@ -69,7 +71,7 @@ class RawFile:
             raise InputError(self.where, f"damaged in its archive: {error}") from None
         except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:  # Runtime: encrypted
             reason = getattr(error, "strerror", None) or error
-            raise InputError(self.where, f"cannot be read: {reason}") from None
+            raise UnreadableError(self.where, f"cannot be read: {reason}") from None
 
 
 def _open_archive(path: str) -> zipfile.ZipFile:

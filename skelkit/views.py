@@ -58,6 +58,14 @@ class DrawKey:
     """(N,) 0 for the query's view, 1 for the key's, and so on."""
     stream: int = 0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where the parts do not fit together: the loops check no bounds."""
+        if self.sample.shape != self.view.shape or self.sample.ndim != 1:
+            raise ValueError(f"sample is {self.sample.shape}, view is {self.view.shape}, expected (N,) twice")
+        for name, number in (("seed", self.seed), ("epoch", self.epoch)):
+            if not 0 <= number < 1 << 64:
+                raise ValueError(f"{name} is {number}, expected 0 or more, below 2**64")
+
     def uniforms(self, numbers: int) -> NDArray[np.float64]:
         """(N, numbers) in [0, 1); always the same for the same key."""
         out = np.empty((len(self.sample), numbers))
@@ -162,7 +170,14 @@ class ViewParameters:
         return self.changed(done=self.done | {name}, drawn={**self.drawn, **noted}, **now)
 
     def mapped(self, matrix: NDArray[np.float64], joints: NDArray[np.bool_] | None = None) -> ViewParameters:
-        """With one (N, 3, 3) matrix a view after the maps of the active views' joints, or of (N, V) some."""
+        """With one (N, 3, 3) matrix a view after the maps of the active views' joints, or of (N, V) some.
+
+        Raises
+        ------
+        ValueError : not as many matrices as views
+        """
+        if matrix.shape != (len(self), 3, 3):
+            raise ValueError(f"matrix is {matrix.shape}, expected {(len(self), 3, 3)}")
         chosen = np.ones(self.maps.shape[:2], dtype=np.bool_) if joints is None else joints
         maps = np.empty(self.maps.shape, dtype=np.float32)
         view_kernels.map_joints(matrix, chosen & self.active[:, None], self.maps, maps)
@@ -315,10 +330,13 @@ def to_stream(views: NDArray[np.float32], stream: str, layout: JointLayout) -> N
 
     Raises
     ------
-    ValueError : another stream; for bones, a layout whose joints have no single parent
+    ValueError : another stream, or not the layout's joints; for bones, a layout whose joints have no single
+        parent
     """
     if stream not in STREAMS:
         raise ValueError(f"no stream {stream!r}; expected {', '.join(STREAMS)}")
+    if views.shape[3:] != (layout.size, 3):
+        raise ValueError(f"views are {views.shape}, expected (N, F, M, {layout.size}, 3) as in {layout.name}")
     if stream == "joint":
         return views
     out = np.empty_like(views)

@@ -159,7 +159,11 @@ def _serve(connection: Connection, work: Work[Result], prepare: Callable[[], obj
     if hasattr(os, "nice"):
         os.nice(1)  # where cores are few, who collects goes before those who bring
     with suppress(EOFError, OSError), ThreadPoolExecutor(1) as sender:
-        prepare()
+        try:
+            prepare()
+        except Exception as error:
+            connection.send(error)
+            return
         sent = sender.submit(connection.send, None)
         while True:
             result = work(connection.recv())
@@ -177,6 +181,8 @@ def _hear(worker: _Worker[Result]) -> bool:
         return False
     if worker.ready:
         worker.tasks.popleft().results.append(said)
+    elif said is not None:  # why it cannot begin
+        raise said
     worker.ready = True
     return True
 

@@ -99,6 +99,8 @@ class Commands(click.Group):
                 return Failure(str(error))
             case KeyboardInterrupt():
                 return _Halt("interrupted", stopped=True)
+            case RuntimeError() if "no locator available" in str(error):
+                return Failure("no folder for compiled kernels can be written; set NUMBA_CACHE_DIR to one")
             case MemoryError():
                 return Failure("out of memory")
             case BrokenPipeError():  # click ends quietly, as when piped into head

@@ -24,6 +24,7 @@ from skelkit.cli.base import (
     recipe_line,
     with_voice,
 )
+from skelkit.files import report_path
 
 if TYPE_CHECKING:
     from skelkit.conversion import Report
@@ -170,7 +171,7 @@ def _tell(report: Report, out: Path, voice: Voice) -> None:
         _tell_notes(report.notes, len(report.notes) if voice.verbose else _NOTED)
     if report.ignored:
         click.echo(f"  ignored      {len(report.ignored)} other files")
-    click.echo(f"  report       {out.with_suffix('.report.json')}")
+    click.echo(f"  report       {report_path(out)}")
     click.echo(f"  content      {report.content_hash}")
 
 

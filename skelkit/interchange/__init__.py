@@ -19,6 +19,7 @@ import numpy as np
 
 from skelkit.datasets import Protocol
 from skelkit.errors import InputError, SkelkitError, look_up, no_such
+from skelkit.files import report_path
 from skelkit.interchange import ctrgcn, isc, npz, pyskl
 from skelkit.interchange.content import Imported, Written
 from skelkit.normalise import RECIPES, Recipe
@@ -92,8 +93,8 @@ def import_file(
     Raises
     ------
     InputError : the file is not as its format demands
-    SkelkitError : no such format or recipe, ``out`` exists or cannot be written, or a protocol's column is
-        not in the file
+    SkelkitError : no such format or recipe, ``out`` exists or cannot be written, a protocol's column is
+        not in the file, or its name is no word
     """
     file, out = Path(file), Path(out)
     check_store_path(out)
@@ -105,6 +106,8 @@ def import_file(
         raise InputError(str(file), no_such("file", file))
     imported = importer(file, layout)
     for name, protocol in protocols.items():
+        if not name.isidentifier():
+            raise SkelkitError(f"protocol {name!r}: the name must be a word, as in xsub")
         if protocol.column not in imported.columns:
             known = ", ".join(sorted(imported.columns)) or "none"
             why = [note for note in imported.notes if note.startswith(f"{protocol.column} is ")]
@@ -131,6 +134,7 @@ def import_file(
     header = Header(dataset, layout, steps, imported.classes, splits)
     told: list[str] = []
     content_hash = write_store(out, _normalised(file, chosen, imported.sequences, layout, told), header)
+    report_path(out).unlink(missing_ok=True)  # of a conversion whose store this was
     notes = [
         *imported.notes,
         *told,

@@ -66,7 +66,8 @@ def read(file: Path, layout: JointLayout) -> Imported:
         if values.shape == names.shape and np.issubdtype(values.dtype, np.integer)
     }
     _check_columns(file, {**columns, "label": labels, "length": length})
-    content = _Content(joints, length, names, labels, columns)
+    empty = recipe is not None and recipe.get("clips", {}).get("empty") == "keep"
+    content = _Content(joints, length, names, labels, columns, empty)
     expected = f"expected {names.shape} whole numbers: not taken as a column"
     notes = [
         f"{name} is {values.dtype} {values.shape}, {expected}"
@@ -85,15 +86,21 @@ class _Content:
     names: NDArray[Any]
     labels: NDArray[Any]
     columns: Mapping[str, NDArray[Any]]
+    empty: bool
+    """Whether there may be sequences in which nobody is."""
 
     def sequences(self, file: Path) -> Iterator[SkeletonSequence]:
         """By name."""
-        offset = np.concatenate([[0], np.cumsum(self.length)])
+        offset = np.concatenate([[0], np.cumsum(self.length, dtype=np.int64)])
         for n in sorted(range(len(self.names)), key=lambda n: str(self.names[n])):
             name, label = str(self.names[n]), int(self.labels[n])
             columns = {column: int(values[n]) for column, values in self.columns.items()}
             joints = self.joints[offset[n] : offset[n + 1]]
             sequence = to_sequence(str(file), (joints, name, label, columns))
+            if sequence is None and self.empty:
+                nobody = np.zeros((len(joints), 1, *joints.shape[2:]), np.float32)
+                nowhere = np.zeros((len(joints), 1), np.bool_)
+                sequence = SkeletonSequence(nobody, nowhere, name, label, columns)
             if sequence is None:
                 raise InputError(
                     str(file), f"{name}: all coordinates are zero, expected somebody in some frame"
@@ -207,9 +214,10 @@ def _recipe(file: Path, arrays: dict[str, NDArray[Any]]) -> dict[str, Any] | Non
         return None
     try:
         recipe = json.loads(str(_text(arrays.pop("recipe"))))
-        if not isinstance(recipe["name"], str) or not all(
-            isinstance(s["step"], str) for s in recipe["steps"]
-        ):
+        steps = [step["step"] for step in recipe["steps"]]
+        if not all(isinstance(text, str) for text in (recipe["name"], *steps)):
+            raise TypeError
+        if not isinstance(recipe.get("clips", {}), dict):
             raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(str(file), "recipe is not the JSON of a name and steps") from None

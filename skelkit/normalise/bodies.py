@@ -81,9 +81,13 @@ def bodies_by_track(sequence: SkeletonSequence, _: JointLayout) -> SkeletonSeque
     """Give every tracked person one place for the whole sequence, in the order of appearance.
 
     In the raw files a person's slot in the frame can change; the tracking id does not. An id that occurs
-    twice in one frame is taken for two persons. Without tracking ids a body is a slot.
+    twice in one frame is taken for two persons. Without tracking ids a body is a slot, and those at the end
+    that are in no frame are none.
     """
     if sequence.tracks is None:
+        here = np.flatnonzero(sequence.present.any(axis=0))
+        bodies = slice(here[-1] + 1 if len(here) else 1)
+        sequence = sequence.changed(joints=sequence.joints[:, bodies], present=sequence.present[:, bodies])
         sequence = sequence.changed(tracks=_slot_ids(sequence))
         return sequence.changed(notes=sequence.notes + _come_and_go(sequence))
     again = _occurred_before(sequence.tracks, sequence.present)

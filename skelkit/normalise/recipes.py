@@ -40,8 +40,13 @@ class Recipe:
 
         Raises
         ------
-        ValueError : the coordinates are so large that the result is not finite
+        ValueError : the coordinates are so large that the result is not finite, or the joints are not those
+            of the layout
         """
+        if sequence.joints.shape[2] != layout.size:
+            raise ValueError(
+                f"{sequence.joints.shape[2]} joints, expected the {layout.size} of {layout.name}"
+            )
         note = sequence.note_of_far()
         if note is not None:
             sequence = sequence.changed(notes=(*sequence.notes, note))

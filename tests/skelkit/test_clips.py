@@ -272,6 +272,40 @@ def test_labels_and_splits_may_lie_among_other_files(pku_raw: Path, tmp_path: Pa
     assert report.content_hash == expected
 
 
+@pytest.mark.parametrize("labels", [b"", b"1;0;10\n", b"action,start,end,confidence\n5,0,10,2\n"])
+def test_labels_apart_are_the_same_as_labels_among_the_sources(
+    pku_raw: Path, tmp_path: Path, labels: bytes
+) -> None:
+    (pku_raw / LABELS / "A01N01-L.txt").write_bytes(labels)
+    (pku_raw / LABELS / "A03N01-L.txt").write_text("5,0,10,2\n")
+    among = run(pku_raw, tmp_path / "a.h5")
+    (pku_raw / LABELS / "notes.txt").write_text("mine")
+    apart = run(pku_raw / SKELETONS, tmp_path / "b.h5", labels=pku_raw / LABELS, splits=pku_raw / SPLITS)
+    assert apart.content_hash == among.content_hash
+    assert apart.excluded == among.excluded
+    names = [file.rpartition("/")[2] for file in apart.ignored]
+    assert names == ["A03N01-L.txt", "notes.txt"]
+    assert apart.quarantined == among.quarantined
+
+
+def test_splits_that_are_none(pku_raw: Path, tmp_path: Path) -> None:
+    for name in (LABELS, SKELETONS):
+        with pytest.raises(SkelkitError, match=f"{name}: no split file in it"):
+            run(pku_raw / SKELETONS, tmp_path / "a.h5", labels=pku_raw / LABELS, splits=pku_raw / name)
+    with pytest.raises(SkelkitError, match=f"{SPLITS}: no label file in it"):
+        run(pku_raw / SKELETONS, tmp_path / "a.h5", labels=pku_raw / SPLITS)
+    file = pku_raw / SPLITS / "cross_subject_v2.txt"
+    file.write_text(file.read_text().replace("videos:", "videos"))
+    with pytest.raises(InputError, match=r"cross_subject_v2.txt, line 1: found 'Training videos'"):
+        run(pku_raw / SKELETONS, tmp_path / "a.h5", labels=pku_raw / LABELS, splits=pku_raw / SPLITS)
+
+
+def test_raw_stores_the_bodies_that_are_there(pku_raw: Path, tmp_path: Path) -> None:
+    run(pku_raw, tmp_path / "a.h5")
+    with Store(tmp_path / "a.h5") as store:
+        assert set(store.bodies.tolist()) == {1, 2}
+
+
 def test_two_split_files_of_one_protocol(pku_raw: Path, tmp_path: Path) -> None:
     shutil.copy(pku_raw / SPLITS / "cross_view_v2.txt", pku_raw / SPLITS / "cross-view.txt")
     with pytest.raises(SkelkitError, match="another split file of xview, beside cross"):

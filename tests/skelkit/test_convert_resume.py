@@ -22,10 +22,11 @@ from conversions import GOOD, interrupt, run
 from skelkit import conversion
 from skelkit.conversion import convert
 from skelkit.datasets import DATASETS
-from skelkit.errors import SkelkitError
+from skelkit.errors import SkelkitError, UnreadableError
 from skelkit.inputs import gather
 from skelkit.journal import Journal
 from skelkit.sequence import SkeletonSequence
+from skelkit.sources import RawFile
 from skelkit.store import verify
 
 
@@ -252,6 +253,28 @@ def test_a_file_changed_and_changed_back_is_taken_from_the_journal_once(
     (raw / GOOD).write_bytes(data)
     os.utime(raw / GOOD, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert run(raw, out).content_hash == whole
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_file_that_could_not_be_read_for_a_while_is_tried_again(
+    raw: Path, tmp_path: Path, converted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(raw, tmp_path / "whole.h5")
+    read = RawFile.read
+
+    def away(file: RawFile, most: int = -1) -> bytes:
+        if file.name == GOOD:
+            raise UnreadableError(file.where, "cannot be read: Input/output error")
+        return read(file, most)
+
+    out = tmp_path / "a.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(RawFile, "read", away)
+        interrupt(raw, out, 3)
+    converted.clear()
+    report = run(raw, out)
+    assert len(converted) == 40 - 2 * 4
+    assert (report.content_hash, report.quarantined) == (whole.content_hash, [])
 
 
 @pytest.mark.usefixtures("small_blocks", "converted")

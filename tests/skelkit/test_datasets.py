@@ -109,6 +109,7 @@ def test_lists_of_names() -> None:
 
 def test_a_sample_without_the_column_is_on_neither_side() -> None:
     assert Protocol("camera", frozenset([1])).part("any", {"subject": 1}) == -1
+    assert Protocol("camera", frozenset([1])).part("any", {"camera": -1}) == -1, "not known"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
+from skelkit import files
 from skelkit.errors import SkelkitError
-from skelkit.files import RememberingFile, replacing
+from skelkit.files import HeldInterrupts, RememberingFile, replacing
 
 
 def test_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
@@ -60,3 +62,33 @@ def test_two_cannot_write_the_same(tmp_path: Path) -> None:
             pass
     assert (tmp_path / "a").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_another_may_write_as_soon_as_one_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = replacing(tmp_path / "a", "it")
+    begun: list[Path] = []
+    synchronise = files._synchronise
+
+    def slow(path: Path) -> None:
+        if path == tmp_path and not begun:
+            begun.append(second.__enter__())
+            begun[0].write_text("second")
+        synchronise(path)
+
+    monkeypatch.setattr(files, "_synchronise", slow)
+    with replacing(tmp_path / "a", "it") as first:
+        first.write_text("first")
+    assert begun[0].exists()
+    second.__exit__(None, None, None)
+    assert (tmp_path / "a").read_text() == "second"
+
+
+def test_ctrl_c_is_not_heard_where_it_is_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with HeldInterrupts() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+            with interrupts.let_through():
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 from stores import Content, contents
 
+from skelkit.clips import ClipRules
 from skelkit.conversion import convert
 from skelkit.datasets import Protocol, parse_protocol
 from skelkit.errors import InputError, SkelkitError
@@ -94,6 +95,12 @@ def test_other_floats_become_float32(file: Path, dtype: Any) -> None:
     _, _, c = read_npz(saved(file, joints=given), NTU)
     assert c.joints.dtype == np.float32
     np.testing.assert_array_equal(c.joints, given[2:3].astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64])
+def test_unsigned_lengths(file: Path, dtype: Any) -> None:
+    lengths = [sequence.frames for sequence in read_npz(saved(file, length=np.array([2, 1, 3], dtype)), NTU)]
+    assert lengths == [3, 2, 1]
 
 
 def test_names_as_bytes(file: Path) -> None:
@@ -349,6 +356,29 @@ def test_genuine_files_come_back_from_npz(ntu_data: Path, tmp_path: Path, recipe
     export_store(tmp_path / "a.h5", tmp_path / "b.npz", format="npz")
     count, content = import_npz(tmp_path / "b.npz", tmp_path / "c.h5", NTU, protocols={})
     assert (count, content) == (56, made.content_hash)
+
+
+def test_clips_without_anybody_come_back(pku_raw: Path, tmp_path: Path) -> None:
+    skeletons = pku_raw / "PKU_Skeleton_v2" / "A01N01-L.txt"
+    lines = skeletons.read_text().splitlines()
+    lines[:10] = [" ".join(["0.000000"] * 150)] * 10
+    skeletons.write_text("\n".join(lines))
+    rules = ClipRules(empty="keep")
+    whole = convert([pku_raw], tmp_path / "a.h5", dataset="pku2", recipe="raw", clips=rules, progress=False)
+    export_store(tmp_path / "a.h5", tmp_path / "a.npz", format="npz")
+    assert import_npz(tmp_path / "a.npz", tmp_path / "b.h5", NTU) == (36, whole.content_hash)
+
+
+def test_a_protocol_whose_name_is_no_word(file: Path, tmp_path: Path) -> None:
+    protocols = {"a/b": Protocol("subject", frozenset([1]))}
+    with pytest.raises(SkelkitError, match="protocol 'a/b': the name must be a word, as in xsub"):
+        import_npz(saved(file), tmp_path / "a.h5", NTU, protocols=protocols)
+
+
+def test_the_report_of_a_conversion_goes_with_its_store(raw: Path, file: Path, tmp_path: Path) -> None:
+    convert([raw], tmp_path / "a.h5", dataset="ntu60", progress=False)
+    import_npz(saved(file), tmp_path / "a.h5", NTU, overwrite=True)
+    assert not (tmp_path / "a.report.json").exists()
 
 
 def test_northwestern_ucla_comes_back(nucla: Path, tmp_path: Path) -> None:

@@ -123,3 +123,44 @@ def test_what_is_left_out_and_quarantined_in_shards(raw: Path, tmp_path: Path) -
     merged = json.loads((tmp_path / "merged.report.json").read_text())
     assert merged["quarantined"] == whole.quarantined
     assert (merged["found"], merged["kept"]) == (43, 40)
+
+
+def test_shards_of_which_nothing_is_kept(raw: Path, tmp_path: Path) -> None:
+    for path in sorted(raw.iterdir())[2:]:
+        path.unlink()
+    (raw / "S001C003P003R001A061.skeleton").write_bytes(b"0\n")
+    whole = run(raw, tmp_path / "whole.h5")
+    parts = [tmp_path / f"{index}.h5" for index in (1, 2, 3, 4)]
+    for index in (1, 2):
+        run(raw, parts[index - 1], shard=(index, 4))
+    with pytest.raises(SkelkitError, match="shards 3, 4 of 4 are missing"):
+        merge(parts[:2], tmp_path / "a.h5", progress=False)
+    for index in (3, 4):
+        with pytest.raises(SkelkitError, match="nothing to store"):
+            run(raw, parts[index - 1], shard=(index, 4))
+    assert merge(parts[:2], tmp_path / "a.h5", progress=False) == (2, whole.content_hash)
+    reports = [json.loads((tmp_path / f"{name}.report.json").read_text()) for name in ("whole", "a")]
+    assert {**reports[0], "seconds": 0} == {**reports[1], "seconds": 0}
+
+
+def test_a_report_of_another_store_goes(raw: Path, tmp_path: Path) -> None:
+    parts = shards(raw, tmp_path, 2)
+    run(raw, tmp_path / "a.h5")
+    report = tmp_path / "part1.report.json"
+    text = report.read_text()
+    report.write_text("[]")
+    with pytest.raises(SkelkitError, match=r"part1\.report\.json: not a report of a conversion"):
+        merge(parts, tmp_path / "b.h5", progress=False)
+    assert not (tmp_path / "b.h5").exists()
+    report.unlink()
+    merge(parts, tmp_path / "a.h5", progress=False, overwrite=True)
+    assert not (tmp_path / "a.report.json").exists()
+    report.write_text(text)
+    merge(parts, tmp_path / "a.h5", progress=False, overwrite=True)
+    assert (tmp_path / "a.report.json").exists()
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (-1, 2), (1, 0)])
+def test_a_shard_that_is_none(raw: Path, tmp_path: Path, shard: tuple[int, int]) -> None:
+    with pytest.raises(SkelkitError, match=r"shard is .*, expected \(I, N\), I from 1 to N"):
+        run(raw, tmp_path / "a.h5", shard=shard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from draws import a_sequence
 from people import NTU, bodies, padded, run, sequence, slim
 
 from skelkit.normalise import (
@@ -215,3 +216,9 @@ def test_centre_first_frame_moves_everybody_by_one_point() -> None:
     joints = centre_first_frame(given, NTU).joints
     expected = np.where(given.present[..., None, None], given.joints - given.joints[1, 0, 1], 0)
     np.testing.assert_array_equal(joints, expected)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_joints_of_another_layout(recipe: str) -> None:
+    with pytest.raises(ValueError, match="5 joints, expected the 25 of ntu25"):
+        RECIPES[recipe].apply(a_sequence(3, joints=5), NTU)

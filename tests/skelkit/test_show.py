@@ -139,7 +139,15 @@ def test_a_sample_that_was_left_out_is_told_why(raw: Path, tmp_path: Path) -> No
         for name, why in (("A001", "found 'x', expected"), ("A061", "action 61 is not in NTU RGB")):
             with pytest.raises(StoreError, match=f"no sequence .*{name}', it was left out: {why}"):
                 describe_sample(store, f"S001C001P001R001{name}")
-        for damaged in ("", "[]", "[" * 10**5, '{"excluded": [], "quarantined": [{"file": 1}]}', None):
+        text = (tmp_path / "a.report.json").read_text()
+        for damaged in (
+            text.replace(store.content_hash, "0" * 64),
+            "",
+            "[]",
+            "[" * 10**5,
+            '{"excluded": [], "quarantined": [{"file": 1}]}',
+            None,
+        ):
             report = tmp_path / "a.report.json"
             report.unlink() if damaged is None else report.write_text(damaged)
             with pytest.raises(StoreError, match="did you mean S001"):

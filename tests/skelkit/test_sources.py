@@ -44,6 +44,16 @@ def test_a_folder_a_zip_and_a_file_give_the_same(tmp_path: Path) -> None:
         assert passed == []
 
 
+def test_folders_in_the_names_of_unpacked_files_are_none_of_their_names(tmp_path: Path) -> None:
+    names = [
+        r"nturgb+d_skeletons120\S001C001P001R001A002.skeleton",
+        r"nturgb+d_skeletons\S001C001P001R001A003.skeleton",
+    ]
+    folder = _folder(tmp_path / "x", {r"z\S001C001P001R001A001.skeleton": b"", **dict.fromkeys(names, b"")})
+    files = list_files([folder], ".skeleton").files
+    assert [file.stem for file in files] == [f"S001C001P001R001A00{n}" for n in (1, 2, 3)]
+
+
 def test_files_are_small_to_send_to_workers(tmp_path: Path) -> None:
     (file,) = list_files([_zip(tmp_path / "a.zip", {A: b"x" * 9999})], ".skeleton").files
     sent = pickle.dumps(file)

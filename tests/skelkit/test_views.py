@@ -197,3 +197,27 @@ def test_a_stream_that_is_none() -> None:
     assert STREAMS == ("joint", "bone", "motion")
     with pytest.raises(ValueError, match="no stream 'bones'; expected joint, bone, motion"):
         to_stream(np.zeros((1, 2, 1, 5, 3), np.float32), "bones", SMALL)
+
+
+@pytest.mark.parametrize("views", [1, 3, 33])
+def test_keys_whose_parts_do_not_fit(views: int) -> None:
+    with pytest.raises(ValueError, match=rf"sample is \(32,\), view is \({views},\), expected \(N,\) twice"):
+        DrawKey(0, 0, np.arange(32), np.zeros(views, np.int64))
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(-1, 0), (0, -1), (1 << 64, 0), (0, 1 << 64)])
+def test_seeds_out_of_range(seed: int, epoch: int) -> None:
+    with pytest.raises(ValueError, match=r"(seed|epoch) is -?\d+, expected 0 or more, below 2\*\*64"):
+        DrawKey(seed, epoch, np.zeros(1, np.int64), np.zeros(1, np.int64))
+
+
+def test_matrices_and_joints_of_another_number() -> None:
+    parameters = identity(np.full(4, 5), SMALL, 1)
+    with pytest.raises(ValueError, match=r"matrix is \(1, 3, 3\), expected \(4, 3, 3\)"):
+        parameters.mapped(np.eye(3)[None])
+    with pytest.raises(ValueError, match=r"matrix is \(1, 3, 3\), expected \(4, 3, 3\)"):
+        Rotation().draw(keys(1), parameters)
+    with pytest.raises(
+        ValueError, match=r"views are \(1, 2, 1, 17, 3\), expected \(N, F, M, 5, 3\) as in small"
+    ):
+        to_stream(np.zeros((1, 2, 1, 17, 3), np.float32), "bone", SMALL)

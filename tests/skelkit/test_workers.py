@@ -166,6 +166,19 @@ def test_workers_that_cannot_live_blame_no_file(
     assert run(raw, tmp_path / "a.h5", workers=2).kept == 40
 
 
+def _cannot_begin() -> None:
+    raise RuntimeError("no locator available")
+
+
+def test_why_workers_cannot_begin(raw: Path) -> None:
+    items = [[Input(RawFile(str(raw), None, 0, 0))]] * 3
+    with (
+        closing(Processes(_deadly_at_times, _cannot_begin)) as processes,
+        pytest.raises(RuntimeError, match="no locator"),
+    ):
+        list(processes.results(items, lambda _: (0, None), 2))
+
+
 # dask
 
 
