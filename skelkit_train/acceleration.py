@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -12,7 +13,7 @@ from skelkit_train.config import PretrainConfig
 from skelkit_train.contrast import ContrastiveModel
 from skelkit_train.encoders import GRUEncoder
 
-__all__ = ["backward", "compile_encoders", "is_compiled", "is_mixed", "make_optimizer"]
+__all__ = ["backward", "compile_encoders", "full_float32", "is_compiled", "is_mixed", "make_optimizer"]
 
 _LOSS_SCALE = 2.0**8
 
@@ -23,6 +24,18 @@ def is_mixed(config: PretrainConfig, device: torch.device) -> bool:
     if config.precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return config.precision == "bfloat16"
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """A block in which float32 is float32 on a GPU, too: by itself torch rounds what goes into convolutions
+    and GRUs to TF32, of 10 bits."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def backward(loss: Tensor, parameters: Sequence[nn.Parameter], mixed: bool) -> None:

@@ -155,6 +155,13 @@ class Sequences:
             note=store.note_of_far(rows) if rows is not None else None,
         )
 
+    @classmethod
+    def opened(cls, store: Store, max_bodies: int, device: torch.device) -> Sequences:
+        """Of a store that may be closed after: resident where they fit, else streamed, from a store of their
+        own that stays open as long as they live."""
+        resident = fits(store, device)
+        return cls.load(store if resident else Store(store.path), max_bodies, device, resident=resident)
+
     def views(
         self,
         places: NDArray[np.int64],

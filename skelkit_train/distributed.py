@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skelkit.errors import SkelkitError
+from skelkit.errors import SkelkitError, Stopped
 
 __all__ = [
     "Ranks",
@@ -30,6 +30,7 @@ __all__ = [
     "gathered",
     "is_first",
     "joined",
+    "launch",
     "own_rank",
     "restarted",
     "synchronise_norms",
@@ -56,6 +57,14 @@ def _launched() -> bool:
 def restarted() -> bool:
     """Whether ``torchrun --max-restarts`` has started this process again after one failed."""
     return _restarts() > 0
+
+
+def launch() -> str | None:
+    """What tells this launch of ``torchrun`` from others, the same after its restarts; None without it."""
+    if not _launched():
+        return None
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return name if name != "none" else f"process {os.getppid()}"
 
 
 def _restarts() -> int:
@@ -147,12 +156,13 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     except RuntimeError as error:
         if not _is_of_exchange(error):
             raise
-        # Not left in order: that would wait for those who have gone.
+        # Not left in order, here and where this rank alone fails: NCCL would wait for the others.
         raise SkelkitError(
-            f"rank {rank} of {size}: another process of this run ended or does not answer "
-            f"({_reason(error)}); its own message says why; --resume goes on from the last checkpoint"
+            f"rank {rank} of {size}: another process of this run ended or cannot be reached "
+            f"({_reason(error)}); if it ended, its own message says why; --resume goes on from the last "
+            "checkpoint"
         ) from None
-    except SkelkitError:
+    except Stopped:  # as all were
         dist.destroy_process_group()
         raise
     dist.destroy_process_group()
@@ -176,7 +186,10 @@ def _is_of_exchange(error: RuntimeError) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence of torch's, without the place in torch's source."""
+    """The first sentence of torch's, without the place in torch's source; of NCCL's the cause it tells."""
+    cause = str(error).partition("Last error:\n")[2].strip()
+    if cause:
+        return cause.partition("\n")[0]
     line = re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0])
     return line.partition(". ")[0].strip()
 

@@ -71,7 +71,7 @@ def embed(
         with Store(data) as store:
             checkpoint.data.check(store)
             names, content = store.names, store.content_hash
-            sequences = Sequences.load(store, checkpoint.data.bodies, device)
+            sequences = Sequences.opened(store, checkpoint.data.bodies, device)
     model = checkpoint.restore_model(device)
     features = {}
     for name in (name for group in wanted for name in group):

@@ -27,8 +27,10 @@ def stop_signals(said: bool) -> Iterator[list[int]]:
             with suppress(OSError):  # by the system: Python's own stream may be in the midst of a line
                 os.write(2, b"\nstopping after this step, and saving it; another Ctrl-C stops at once\n")
 
+    # In a script's background Ctrl-C is ignored: it is meant for another.
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
     try:
-        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        old = {number: signal.signal(number, note) for number in heard}
     except ValueError:  # not the main thread: whoever runs us there stops us
         yield asked
         return

@@ -33,9 +33,14 @@ def prefetched(
         with torch.cuda.stream(stream):  # does nothing where there is none
             return make(places), stream.record_event() if stream else None
 
+    def begin() -> None:
+        if device.type == "cuda":  # else the thread would take memory of the first GPU, whichever is ours
+            torch.cuda.set_device(device)
+        numba.set_num_threads(1)
+
     waiting: deque[Future[_Made]] = deque()
     # One thread for numba's loops, which are fast enough: several would wait for those of the step.
-    pool = ThreadPoolExecutor(1, "views", initializer=lambda: numba.set_num_threads(1))
+    pool = ThreadPoolExecutor(1, "views", initializer=begin)
     try:
         for places in order:
             waiting.append(pool.submit(made, places))

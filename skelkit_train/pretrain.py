@@ -24,7 +24,14 @@ from torch import Tensor
 from skelkit.augment import Transform
 from skelkit.errors import SkelkitError, Stopped, StoreError
 from skelkit.store import Store
-from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed, make_optimizer
+from skelkit_train.acceleration import (
+    backward,
+    compile_encoders,
+    full_float32,
+    is_compiled,
+    is_mixed,
+    make_optimizer,
+)
 from skelkit_train.checkpoint import Checkpoint, DataFacts, build_model, checkpoints, save
 from skelkit_train.config import PretrainConfig
 from skelkit_train.contrast import ContrastiveModel, ContrastOutput
@@ -105,7 +112,8 @@ def _pretrain(
     log = MetricsLog(run, training.epoch, tensorboard=config.tensorboard) if ranks.first else None
     saved = time.perf_counter()
     training.model.train()
-    with stop_signals(said=progress) as stop, closing(bar), closing(log) if log else nullcontext():
+    logged = closing(log) if log else nullcontext()
+    with full_float32(), stop_signals(said=progress) as stop, closing(bar), logged:
         while training.epoch < config.epochs:
             order = batches(places, config.batch_size, config.seed, training.epoch)
             shares = map(ranks.share, islice(order, training.totals.batches, None))
@@ -206,7 +214,8 @@ class _Training:
             f"resident on {self.device}" if resident else "streamed from the disk"
         )
         precision = "bfloat16" if self.mixed else "float32"
-        return f"{kept}; {precision}{', compiled' if self.compiled else ''} on {self.device}"
+        compiled = ", compiled" if self.compiled and set(self.config.names) != {"seq"} else ""
+        return f"{kept}; {precision}{compiled} on {self.device}"
 
     def notes(self, samples: int) -> Iterator[str]:
         """What who waits for ``samples`` training samples should know first."""
@@ -337,7 +346,7 @@ def _split(store: Store, config: PretrainConfig) -> tuple[NDArray[np.int64], NDA
     if not config.validate_every:
         return places, places[:0]
     subject = store.columns.get("subject")
-    if subject is None or (store.label[places] < 0).any():
+    if subject is None or (subject[places] < 0).any() or (store.label[places] < 0).any():
         raise SkelkitError(f"{store.path}: validate_every needs the subject and the label of every sample")
     subjects = np.unique(subject[places])
     if len(subjects) < 2:

@@ -9,11 +9,12 @@ from skelkit.errors import SkelkitError
 from skelkit.files import replacing
 from skelkit_train.checkpoint import Checkpoint, DataFacts, checkpoints, load_latest
 from skelkit_train.config import PretrainConfig
-from skelkit_train.distributed import restarted
+from skelkit_train.distributed import launch, restarted
 from skelkit_train.metrics import require_tensorboard
 
 __all__ = ["make_run", "open_run", "refuse_existing"]
 
+_LAUNCH = "launched-by"
 _MAY_CHANGE = ("epochs", "checkpoint_every", "checkpoint_minutes", "tensorboard", "data", "compile")
 """Settings that decide nothing that is computed in an epoch, but for rounding on a GPU."""
 
@@ -58,16 +59,31 @@ def open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool) 
     before = None
     if config.tensorboard:
         require_tensorboard()
-    if resume or (restarted() and (run / "config.toml").exists()):
+    ours = launch() is not None and _launched_by(run) == launch()
+    if resume or (ours and restarted()):
         if not (run / "config.toml").exists():
             raise SkelkitError(f"{run}: no run in this folder to go on with")
         if checkpoints(run):
             before = load_latest(run)
             _check_same(run, before, config, facts)
     else:
+        if ours:  # by an earlier launch of the same name: no restart of this one may take it up
+            (run / _LAUNCH).unlink()
         refuse_existing(run, "exists already; --resume goes on with it, or give another folder")
     make_run(run, config)
+    name = launch()
+    if name is not None:
+        with replacing(run / _LAUNCH, "what it was launched by") as temporary:
+            temporary.write_text(f"{name}\n", encoding="utf-8")
     return before
+
+
+def _launched_by(run: Path) -> str | None:
+    """The launch of ``torchrun`` that began a run, or went on with it last."""
+    try:
+        return (run / _LAUNCH).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _check_same(run: Path, before: Checkpoint, config: PretrainConfig, facts: DataFacts) -> None:

@@ -130,5 +130,12 @@ class TrainCommands(Commands):
             return Failure('torch is not installed; pip install "skelkit[train]"')
         # torch has no other error for it on the CPU
         if isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY):
-            return Failure("out of memory: try a smaller batch_size or queue")
+            return Failure(
+                "out of memory: try --device cpu, and in pretraining a smaller batch_size or queue"
+            )
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")) or (
+            isinstance(error, RuntimeError) and "C compiler" in str(error)
+        ):
+            why = str(error).strip().partition("\n")[0]
+            return Failure(f"the encoders cannot be compiled ({why}); --set compile=off does without")
         return super().failure(error)

@@ -60,7 +60,7 @@ def finetune(
     device = sequences.rows.device
     labels = {part: torch.from_numpy(sequences.label[places]) for part, places in held_out.items()}
     curve = Curve({part: label.to(device) for part, label in labels.items()})
-    encoder = copy.deepcopy(encoder)
+    encoder = copy.deepcopy(encoder).to(device)
     width = Features(sequences, encoder, frames, seed=0).centre(train[:1]).shape[1]
     layer = classifier(width, int(sequences.label.max()) + 1, config.seed)
     model = nn.Sequential(encoder, layer).to(device).requires_grad_(True)

@@ -80,6 +80,7 @@ def linear(
             loss.backward()
             optimizer.step()
             curve.add(loss, len(batch))
+        del seen  # before the next epoch's are made: those of raw coordinates are gigabytes
         scheduler.step()
         with torch.no_grad():
             curve.end_epoch({part: layer(rows) for part, rows in centre.items()})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skelkit.errors import SkelkitError
 from skelkit.files import replacing
 from skelkit_train.evaluate.results import Trial
 
@@ -25,6 +27,16 @@ __all__ = ["FeatureMemory", "TrialMemory"]
 
 def _name(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _keep(path: Path, what: str, write: Callable[[Path], object]) -> None:
+    """Write a file whole; where the disk refuses, or another evaluation writes it, that costs time only."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path, what) as temporary:
+            write(temporary)
+    except (OSError, SkelkitError) as error:
+        warnings.warn(f"{error}; {what} will have to be computed again", stacklevel=3)
 
 
 @dataclass(frozen=True)
@@ -39,21 +51,19 @@ class FeatureMemory:
 
     def recall(self, facts: Mapping[str, Any], compute: Callable[[], Tensor]) -> Tensor:
         """(N, D) features under these facts, on the CPU, in the order of ``names``: those on disk, or else
-        computed and written.
-
-        Raises
-        ------
-        SkelkitError : the disk refuses
-        """
+        computed and written."""
         facts = {**self.facts, **facts}
         path = self.folder / f"{_name(facts)}.npz"
         known = self._read(path)
         if known is not None:
             return known
         features = compute()
-        self.folder.mkdir(exist_ok=True)
-        with replacing(path, "the features") as temporary, temporary.open("wb") as file:
-            np.savez(file, features=features.numpy(), name=np.array(self.names), facts=json.dumps(facts))
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, features=features.numpy(), name=np.array(self.names), facts=json.dumps(facts))
+
+        _keep(path, "the features", write)
         return features
 
     def _read(self, path: Path) -> Tensor | None:
@@ -82,12 +92,7 @@ class TrialMemory:
     """Do all again."""
 
     def recall(self, facts: Mapping[str, Any], compute: Callable[[], Trial]) -> Trial:
-        """A training's result under these facts: the one on disk, or else computed and written.
-
-        Raises
-        ------
-        SkelkitError : the disk refuses
-        """
+        """A training's result under these facts: the one on disk, or else computed and written."""
         facts = {**self.facts, **facts}
         path = self.folder / f"{_name(facts)}.json"
         if not self.fresh:
@@ -97,9 +102,6 @@ class TrialMemory:
             except (OSError, ValueError, KeyError, TypeError):  # none, or a damaged one
                 pass
         trial = compute()
-        self.folder.mkdir(exist_ok=True)
-        with replacing(path, "the finished training") as temporary:
-            temporary.write_text(
-                json.dumps({"facts": facts, "trial": asdict(trial)}) + "\n", encoding="utf-8"
-            )
+        text = json.dumps({"facts": facts, "trial": asdict(trial)}) + "\n"
+        _keep(path, "the finished training", lambda temporary: temporary.write_text(text, encoding="utf-8"))
         return trial

@@ -227,7 +227,7 @@ def open_setting(
                 raise SkelkitError(f"{data}: has no subjects, so that none can be held out")
             train, held_out["validation"], held = hold_out(store.columns["subject"], train, subjects, seed)
         _warn_of_unknown(store, protocol, train, test)
-        sequences = Sequences.load(store, checkpoint.data.bodies, device)
+        sequences = Sequences.opened(store, checkpoint.data.bodies, device)
         if sequences.note:
             warnings.warn(sequences.note, stacklevel=2)
         setting = Setting(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from skelkit.errors import InputError, SkelkitError
 from skelkit.files import replacing
+from skelkit.store.format import UNKNOWN
 
 __all__ = ["LabelSubsets", "hold_out", "stratified"]
 
@@ -29,9 +30,14 @@ def hold_out(
 
     Raises
     ------
-    SkelkitError : the training part has no more subjects than that
+    SkelkitError : the training part has no more subjects than that, or samples of subjects that are not known
     """
     known = np.unique(subject[train])
+    if UNKNOWN in known:
+        raise SkelkitError(
+            f"no subjects can be held out: of {(subject[train] == UNKNOWN).sum()} training samples it is not "
+            "known (-1) whose they are"
+        )
     if count >= len(known):
         raise SkelkitError(
             f"{count} subjects cannot be held out: the training part has {len(known)}, and one must remain"

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from interrupts import interrupted
 from runs import fails, invoke
+from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
 from skelkit_train.checkpoint import load_latest
 from skelkit_train.cli import PRESET_NAMES, REPRESENTATION_NAMES, main
@@ -246,7 +247,25 @@ def test_a_store_of_other_parameters_is_one_line_naming_both(task, own_run, ntu,
 
 def test_want_of_memory_is_one_line(ntu, settings, tmp_path):
     given = ["--config", settings, "--set", f"queue={10**14}", "--device", "cpu"]  # petabytes
-    assert "out of memory: try a smaller" in fails("pretrain", ntu, *given, "-o", tmp_path / "run")
+    assert "out of memory: try --device cpu" in fails("pretrain", ntu, *given, "-o", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InductorError(InvalidCxxCompiler(), "here"),
+        RuntimeError("Failed to find C compiler. Please specify via CC environment variable."),
+    ],
+)
+def test_want_of_a_compiler_is_one_line(error, ntu, settings, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("skelkit_train.pretrain._Training.take_step", fail)
+    line = fails("pretrain", ntu, "--config", settings, "-o", tmp_path / "run", "-q")
+    assert line.startswith("Error: the encoders cannot be compiled (")
+    assert "ompiler" in line
+    assert line.endswith("); --set compile=off does without")
 
 
 def test_interruption_is_one_line(ntu, settings, tmp_path, monkeypatch):

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from runs import CPU, assert_same_run, metrics, train
 
 from skelkit.errors import SkelkitError
 from skelkit_train import pretrain as module
 from skelkit_train.checkpoint import checkpoints, load_latest
 from skelkit_train.config import read_toml, resolve
-from skelkit_train.distributed import Ranks, is_first, joined
+from skelkit_train.distributed import Ranks, is_first, joined, launch
 
 SETTINGS = {
     "representations": "seq+graph",
@@ -84,7 +85,7 @@ def test_two_processes_have_the_losses_of_one_and_one_of_them_writes(whole, ntu,
             ours.model[f"queues.{name}.keys"], theirs.model[f"queues.{name}.keys"], rtol=0, atol=1e-4
         )
         assert ours.model[f"queues.{name}.position"] == theirs.model[f"queues.{name}.position"]
-    assert sorted(path.name for path in run.iterdir()) == sorted(path.name for path in one.iterdir())
+    assert {path.name for path in run.iterdir()} == {path.name for path in one.iterdir()} | {"launched-by"}
     assert resolve(read_toml(run / "config.toml")) == ours.config
     assert out.count("3 epochs, loss") == 1
     assert err.count("9/9") >= 1
@@ -94,7 +95,7 @@ def test_run_whose_process_is_killed_says_so_and_goes_on_when_restarted(whole, p
     run, _, err = pretrain("die", "died", restarts=1)
     lines = [line for line in err.splitlines() if "Error: rank" in line]
     assert len(lines) == 1, err
-    assert "rank 0 of 2: another process of this run ended or does not answer" in lines[0]
+    assert "rank 0 of 2: another process of this run ended or cannot be reached" in lines[0]
     assert "[rank" not in err  # torch's mark on a traceback
     assert re.search(r"[1-9]/9 \[00:00<\?", err), "the restarted run began anew"
     assert_same_run(run, whole[0])
@@ -114,6 +115,49 @@ def test_run_told_to_end_saves_within_the_epoch_and_goes_on_in_any_number_of_pro
     train(ntu, run, tiny(**SETTINGS), resume=True)
     for ours, theirs in zip(metrics(run), metrics(whole[0]), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_a_restart_takes_up_what_its_own_launch_has_begun_and_nothing_else(ntu, tiny, tmp_path, monkeypatch):
+    def attempt(number, name):
+        monkeypatch.setattr("skelkit_train.run.launch", lambda: name)
+        monkeypatch.setattr("skelkit_train.run.restarted", lambda: number > 0)
+        return train(ntu, tmp_path / "run", tiny(epochs=2))
+
+    attempt(0, "a")
+    assert attempt(1, "a")["epoch"] == 2
+    for name in ("b", None, "a"):  # the last by a later launch of the same name
+        for number in (0, 1):
+            with pytest.raises(SkelkitError, match="exists already"):
+                attempt(number, name)
+
+
+def test_a_launch_has_a_name(monkeypatch):
+    assert launch() is None
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    assert launch() == f"process {os.getppid()}"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert launch() == f"process {os.getppid()}"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "isc")
+    assert launch() == "isc"
+
+
+NCCL = """NCCL error in: NCCLUtils.cpp:94, unhandled system error (run with NCCL_DEBUG=INFO for details)
+ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.
+Last error:
+Error while creating shared memory segment /dev/shm/nccl-lDBjMA, error: No space left on device (28)
+"""
+
+
+def test_the_cause_that_nccl_tells_is_told(monkeypatch):
+    monkeypatch.setattr(module, "joined", joined)
+    for name, value in {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "x", "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(dist, "rendezvous", lambda *_, **__: iter([(None, 0, 2)]))
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    cause = "Error while creating .*No space left on device"
+    with pytest.raises(SkelkitError, match=rf"rank 0 of 2: .* \({cause}"), joined(CPU):
+        raise dist.DistBackendError(NCCL)
 
 
 def test_batch_that_the_processes_cannot_share_is_refused(ntu, tiny, tmp_path, monkeypatch):

@@ -184,3 +184,17 @@ def test_a_result_that_is_not_finite_is_not_written(own_run, ntu):
     ):
         write(replace(found, chance=float("nan")))
     assert found.path.read_bytes() == before
+
+
+def test_what_cannot_be_kept_costs_a_warning(own_run, ntu):
+    where = setting(own_run, ntu)
+    with (own_run / "features").open("w"), pytest.warns(match="the features will have to be computed again"):
+        found = evaluate_retrieval(where, representation="seq", baselines=False)
+    (own_run / "features").unlink()
+    (own_run / "trials").write_text("")
+    with pytest.warns(match="the finished training will have to be computed again"):
+        trained = evaluate_semi(where, TUNE, shares=(20.0,), subsets=1, representation="seq")
+    (own_run / "trials").unlink()
+    assert evaluate_retrieval(where, representation="seq", baselines=False).rows == found.rows
+    again = evaluate_semi(where, TUNE, shares=(20.0,), subsets=1, representation="seq")
+    assert again.rows[0].top1 == trained.rows[0].top1

@@ -91,3 +91,10 @@ def test_subjects_held_out_are_in_one_part_only():
     assert not set(who) & set(subject[rest])
     with pytest.raises(SkelkitError, match="3 subjects cannot be held out: the training part has 3"):
         hold_out(subject, train, 3, seed=0)
+
+
+def test_samples_of_nobody_known_cannot_be_held_apart():
+    subject = np.array([1, 2, -1, 3, -1])
+    assert hold_out(subject, np.array([0, 1, 3]), 1, seed=0)[2]
+    with pytest.raises(SkelkitError, match=r"of 2 training samples it is not known \(-1\) whose they are"):
+        hold_out(subject, np.arange(5), 1, seed=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -15,7 +16,7 @@ from skelkit.datasets import ListedSplit, Protocol
 from skelkit.errors import SkelkitError, StoreError
 from skelkit.store import Store
 from skelkit_train.checkpoint import build_model, load_latest
-from skelkit_train.data import Sequences
+from skelkit_train.data import Sequences, StoredRows
 from skelkit_train.evaluate import tasks
 from skelkit_train.evaluate.features import Features, digest, raw_coordinates
 from skelkit_train.evaluate.linear import LinearConfig
@@ -327,3 +328,15 @@ def test_image_encoder_is_evaluated_without_dropout(ntu, tiny, tmp_path):
     places = np.arange(5)
     assert torch.equal(features.centre(places), features.centre(places))
     assert features.centre(places).shape == (5, encoder.features)
+
+
+def test_the_same_from_the_disk(task, own_run, ntu, monkeypatch):
+    def measured():
+        return [(row.title, row.top1, row.mean_class) for row in task(setting(own_run, ntu)).rows]
+
+    resident = measured()
+    for folder in ("features", "trials"):
+        shutil.rmtree(own_run / folder, ignore_errors=True)
+    monkeypatch.setattr("skelkit_train.data.fits", lambda *_: False)
+    assert isinstance(setting(own_run, ntu).sequences.rows, StoredRows)
+    assert measured() == resident

@@ -156,6 +156,15 @@ def test_signal_saves_within_the_epoch_and_says_how_to_go_on(numbers, ntu, tiny,
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
+def test_ctrl_c_is_not_heard_where_it_is_ignored(ntu, tiny, tmp_path, monkeypatch):
+    stop_in(monkeypatch, 0, signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert train(ntu, tmp_path / "run", tiny(epochs=1))["epoch"] == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_run_stopped_twice_in_one_epoch_is_still_the_same(ntu, tiny, tmp_path, monkeypatch):
     answers = iter([True, False, True])  # before the first step; then before the second
 
