@@ -110,7 +110,8 @@ def configuration(experiment: Experiment) -> PretrainConfig:
 
 def digest(experiment: Experiment) -> str:
     """Of its configuration: figures of another one are measured again."""
-    return hashlib.sha256(configuration(experiment).to_toml().encode()).hexdigest()[:8]
+    text = json.dumps(asdict(configuration(experiment)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def wanted(experiment: Experiment) -> list[str]:
@@ -251,15 +252,15 @@ def main(given: argparse.Namespace) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     file = DOCS / "results.json"
     results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    configs = {each: digest(each) for each in experiments(given.seeds)}
-    for each, config in configs.items():
-        if any(row["config"] != config for row in results.get(each.name, ())):
-            del results[each.name]
     todo = {}
-    for each in configs:
+    for each in experiments(given.seeds):
+        if not all(text in each.name for text in given.only):
+            continue
+        if any(row["config"] != digest(each) for row in results.get(each.name, ())):
+            del results[each.name]
         measured = {row["task"] for row in results.get(each.name, ())}
         missing = [task for task in wanted(each) if task not in measured]
-        if missing and all(text in each.name for text in given.only):
+        if missing:
             todo[each] = missing
     failed: list[str] = []
     stores = {
@@ -279,7 +280,7 @@ def main(given: argparse.Namespace) -> None:
                 failed.append(each.name)
                 print(f"{number} of {len(todo)}: {each.name}: {error}", file=sys.stderr, flush=True)
                 continue
-            rows = [{**asdict(each), "config": configs[each], **row} for row in figures]
+            rows = [{**asdict(each), "config": digest(each), **row} for row in figures]
             results[each.name] = [*results.get(each.name, ()), *rows]
             write(results, file)
             print(f"{number} of {len(todo)}: {each.name}", file=sys.stderr, flush=True)
