@@ -49,6 +49,17 @@ def test_class_names(dataset: str, classes: int, first: int, last: int) -> None:
     assert (known[first - 1], known[8]) == ("drink water", "stand up")
     assert all(name == name.strip() != "" for name in known)
     assert last == len(known)
+    numbers = {
+        "drop": 5,
+        "put on jacket": 14,
+        "hand wave": 23,
+        "fall down": 43,
+        "punch another person": 50,
+        "hug another person": 55,
+        "shake hands": 58,
+        "walk apart from each other": 60,
+    }
+    assert {name: known.index(name) + 1 for name in numbers} == numbers
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,19 @@ def test_built_in_layouts_are_trees_with_a_left_and_a_right(name: str, joints: i
         assert layout.joints[left].replace("left", "right") == layout.joints[right]
     right, left = layout.shoulders
     assert (left, right) in layout.mirror
+
+
+def test_bones_of_northwestern_ucla() -> None:
+    """As the figure of the Kinect's SDK draws them, by name."""
+    layout = load_layout("kinect20")
+    found = {frozenset((layout.joints[a], layout.joints[b])) for a, b in layout.bones}
+    trunk = ["head", "shoulder centre", "spine", "hip centre"]
+    chains = [trunk]
+    for side in ("left", "right"):
+        arm, leg = ("shoulder", "elbow", "wrist", "hand"), ("hip", "knee", "ankle", "foot")
+        chains.append(["shoulder centre", *(f"{side} {joint}" for joint in arm)])
+        chains.append(["hip centre", *(f"{side} {joint}" for joint in leg)])
+    assert found == {frozenset(pair) for chain in chains for pair in pairwise(chain)}
 
 
 def test_every_built_in_layout_is_tested() -> None:

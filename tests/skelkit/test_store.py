@@ -374,3 +374,15 @@ def test_ctrl_c_at_every_write(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CTRL_C_AT_EVERY_WRITE, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_far_joints_are_found_beyond_the_first_piece(tmp_path: Path) -> None:
+    made = [
+        SkeletonSequence(np.full((9000, 1, 4, 3), metres, np.float32), np.ones((9000, 1), np.bool_), name, 0)
+        for name, metres in (("a", 1), ("b", 2), ("c", 25))
+    ]
+    write_store(tmp_path / "a.h5", made, HEADER)
+    with Store(tmp_path / "a.h5") as store:
+        for rows in (None, store.rows()):
+            assert str(store.note_of_far(rows)).endswith("the first is c")
+            assert "in 1 of 3 sequences" in str(store.note_of_far(rows))

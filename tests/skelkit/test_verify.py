@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from skelkit.errors import StoreError
 from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
-from skelkit.store import Header, Store, verify, write_store
+from skelkit.store import Header, Store, seal, verify, write_store
 
 CHUNK_ROWS = 128
 HEADER = Header("own", load_layout("ntu25"), {"name": "raw", "steps": []}, ("wave",))
@@ -263,3 +263,17 @@ def test_words_are_plain(written: Written) -> None:
         assert not any(
             word in problem.lower() for problem in problems for word in ("hdf5", "fletcher", "b-tree")
         )
+
+
+def test_damage_far_into_a_store_of_many_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "_STRETCH", 1 << 16)
+    monkeypatch.setattr(seal, "_PIECE", 1 << 14)
+    made = sequences(40, 24)
+    write_store(tmp_path / "a.h5", made, HEADER)
+    data = (tmp_path / "a.h5").read_bytes()
+    assert verify(tmp_path / "a.h5") == []
+    for sequence in made[::13]:
+        at = data.index(sequence.joints.tobytes()[-300:])
+        (tmp_path / "b.h5").write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        (problem,) = verify(tmp_path / "b.h5")
+        assert f"{sequence.name} is damaged" in problem

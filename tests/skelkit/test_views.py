@@ -53,6 +53,11 @@ def test_known_answer() -> None:
     np.testing.assert_array_equal(key.uniforms(5), KNOWN)
 
 
+def test_known_streams_of_the_parts_of_a_composition() -> None:
+    key = DrawKey(1, 2, np.array([3]), np.array([0]))
+    assert (key.part(0).stream, key.part(2).stream, key.part(2).part(1).stream) == (1, 3, 3 * 16 + 2)
+
+
 @pytest.mark.parametrize("part", [None, 0, 3])
 def test_numbers_are_uniform_and_independent(part: int | None) -> None:
     key = keys(300, seed=5)

@@ -17,7 +17,7 @@ from skelkit.errors import SkelkitError, StoreError
 from skelkit.store import Store
 from skelkit_train import data as data_module
 from skelkit_train import pretrain as module
-from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed
+from skelkit_train.acceleration import backward, compile_encoders, is_compiled, is_mixed, make_optimizer
 from skelkit_train.checkpoint import DataFacts, build_model, load_latest
 from skelkit_train.data import Sequences, fits
 from skelkit_train.prefetch import prefetched
@@ -299,3 +299,12 @@ def test_gradients_on_the_gpu_are_not_scaled_in_the_end():
     weight = torch.nn.Parameter(torch.ones(3, device=CUDA))
     backward((weight * 3).sum(), [weight], mixed=True)
     assert weight.grad.tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_optimiser_has_the_settings_of_the_configuration(optimizer, tiny):
+    config = tiny(optimizer=optimizer, weight_decay=0.25, learning_rate=0.5)
+    (group,) = make_optimizer(torch.nn.Linear(2, 2), config).param_groups
+    assert (group["weight_decay"], group["lr"]) == (0.25, 0.5)
+    if optimizer == "sgd":
+        assert group["momentum"] == 0.9

@@ -6,12 +6,15 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from skelkit.errors import SkelkitError
+from skelkit.normalise import RECIPES
+from skelkit.sequence import SkeletonSequence
 from skelkit.skeleton import load_layout
-from skelkit.store import Store
+from skelkit.store import Header, Store, write_store
 from skelkit_train import checkpoint as module
 from skelkit_train.checkpoint import DataFacts, build_model, load_latest, save
 
@@ -54,6 +57,24 @@ def test_checkpoint_comes_back_as_it_was(run, tmp_path):
     assert_equal(again.optimizer, wanted.optimizer)
     assert_equal(again.scheduler, wanted.scheduler)
     assert_equal(dict(again.restore_model(CPU).state_dict()), dict(wanted.model))
+
+
+def test_a_model_has_the_settings_of_its_configuration(run, tiny):
+    facts = load_latest(run).data
+    config = tiny(representations="seq+image", momentum=0.5, temperature=0.3, hcn_dropout=0.25, queue=24)
+    model = build_model(config, facts)
+    assert (model.momentum, model.temperature) == (0.5, 0.3)
+    assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout2d)} == {0.25}
+    assert len(model.queues["seq"].keys) == 24
+
+
+def test_views_have_two_bodies_at_most_unless_asked(tmp_path):
+    joints = np.ones((2, 3, 25, 3), np.float32)
+    sequence = SkeletonSequence(joints, np.ones((2, 3), np.bool_), "a", 0)
+    layout = load_layout("ntu25")
+    write_store(tmp_path / "a.h5", [sequence], Header("x", layout, RECIPES["raw"].describe()))
+    with Store(tmp_path / "a.h5") as store:
+        assert [DataFacts.of(store, bodies).bodies for bodies in (0, 1, 3)] == [2, 1, 3]
 
 
 def test_checkpoints_within_an_epoch_lie_between_those_of_the_epochs(run, tmp_path):

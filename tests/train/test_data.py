@@ -196,6 +196,12 @@ def test_the_incomplete_last_batch_can_be_kept():
     assert sorted(np.concatenate(found)) == list(range(23))
 
 
+def test_the_order_is_that_of_numpys_generator_keyed_by_seed_and_epoch():
+    bits = np.random.Philox(key=[1, 2], counter=[0, 0, 0, 2**63])
+    wanted = np.random.Generator(bits).permutation(np.arange(9))
+    assert np.concatenate(list(batches(np.arange(9), 3, seed=1, epoch=2))).tolist() == wanted.tolist()
+
+
 def test_batches_are_a_permutation_without_the_incomplete_last_one():
     places = np.arange(100, 123)
     found = list(batches(places, 5, seed=0, epoch=0))

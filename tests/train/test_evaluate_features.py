@@ -44,6 +44,14 @@ def test_random_views_are_crops_of_half_or_more_and_nothing_else():
     assert np.array_equal(view.maps, np.broadcast_to(np.eye(3), view.maps.shape))
 
 
+@pytest.mark.parametrize("frames", [10, 64, 70, 100])
+def test_random_views_of_short_sequences_are_whole(frames):
+    lengths = np.full(200, frames)
+    key = DrawKey(0, 0, np.arange(200), 0 * lengths)
+    view = random_views(64).draw(key, identity(lengths, load_layout("ntu25"), bodies=1))
+    assert view.length.min() == min(frames, 64)
+
+
 def test_random_features_are_new_every_epoch_and_centre_features_are_not(ntu):
     with Store(ntu) as store:
         features = Features(Sequences.load(store, 2, CPU), raw_coordinates, 16, seed=0)

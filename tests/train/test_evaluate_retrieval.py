@@ -133,6 +133,20 @@ def test_top5_is_scikit_learns():
 # Compression
 
 
+def test_the_autoencoder_is_trained_as_published(monkeypatch):
+    assert CompressConfig() == CompressConfig(125, 400, 5000, 1e-3, 64, 0)
+    rates, step = [], torch.optim.Adam.step
+
+    def spy(self, *arguments):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    rows = random(65, 4)
+    compress(rows, rows, CompressConfig(features=2, epochs=60, steps=110), progress=False)
+    assert rates == pytest.approx([1e-3] * 50 + [0.95e-3] * 50 + [0.95**2 * 1e-3] * 10)
+
+
 def test_compressed_features_keep_what_is_near_near():
     centres = random(6, 40, seed=1)
     label = torch.arange(120) % 6

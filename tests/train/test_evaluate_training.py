@@ -17,11 +17,7 @@ from skelkit.store import Store
 from skelkit_train.checkpoint import load_latest
 from skelkit_train.data import Sequences
 from skelkit_train.evaluate.curve import Fitted
-from skelkit_train.evaluate.features import (
-    Features,
-    digest,
-    raw_coordinates,
-)
+from skelkit_train.evaluate.features import Features, centre_views, digest, raw_coordinates
 from skelkit_train.evaluate.finetune import FinetuneConfig, finetune
 from skelkit_train.evaluate.fusion import fused
 from skelkit_train.evaluate.linear import LinearConfig, linear, logistic
@@ -94,14 +90,14 @@ def test_learning_rate_of_linear_is_the_papers(points, monkeypatch):
     real = torch.optim.SGD.step
 
     def step(self, *arguments):
-        rates.append((self.param_groups[0]["lr"], self.param_groups[0]["weight_decay"]))
+        rates.append([self.param_groups[0][name] for name in ("lr", "weight_decay", "momentum")])
         return real(self, *arguments)
 
     monkeypatch.setattr(torch.optim.SGD, "step", step)
     features = Features(points, raw_coordinates, 1, seed=0)
-    probe(features, np.arange(64), np.arange(64, 80), LinearConfig())
-    wanted = [0.1] * 50 + [0.01] * 20 + [0.001] * 10
-    assert np.array(rates) == pytest.approx(np.stack([wanted, np.zeros(80)], axis=1))
+    probe(features, np.arange(65), np.arange(65, 80), LinearConfig())
+    wanted = np.repeat([0.1, 0.01, 0.001], [100, 40, 20])  # two batches an epoch: the last sample counts, too
+    assert np.array(rates) == pytest.approx(np.stack([wanted, 0 * wanted, 0 * wanted + 0.9], axis=1))
 
 
 def test_curve_and_logits_are_those_of_every_part_and_epoch(points):
@@ -159,6 +155,47 @@ def test_finetuning_trains_a_copy_and_is_the_same_again(ntu, run):
     assert ["test" in row for row in first.curve] == [False, False, False, True, False, True]
     assert torch.equal(tune().logits["test"], first.logits["test"])
     assert not torch.equal(tune(seed=1).logits["test"], first.logits["test"])
+
+
+class Scale(torch.nn.Module):
+    """Raw coordinates times a weight; notes what it is trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.seen = []
+
+    def forward(self, views):
+        if torch.is_grad_enabled():
+            self.seen.append((self.training, views, self.weight.item()))
+        return views.flatten(1) * self.weight
+
+    def __deepcopy__(self, _):
+        return self
+
+
+def test_finetuning_trains_encoder_and_layer_on_new_crops_with_dropout_drawn_anew(ntu, monkeypatch):
+    with Store(ntu) as store:
+        train, test = store.part("xsub", train=True), store.part("xsub", train=False)
+        data = Sequences.load(store, 2, CPU)
+    seeds, real = [], torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: (seeds.append(seed), real(seed))[1])
+    encoder = Scale()
+    config = FinetuneConfig(epochs=2, batch_size=7, learning_rate=0.1)
+    finetune(data, encoder, 16, train, {"test": test}, config, progress=False)
+    modes, views, weights = zip(*encoder.seen, strict=True)
+    assert all(modes)
+    assert len(set(weights)) == len(views) == 8, "four batches an epoch, and a weight that learns"
+    assert len(set(seeds[-8:])) == 8
+
+    def sums(views):
+        return sorted(views.flatten(1).double().sum(dim=1).tolist())
+
+    epochs = [sums(torch.cat(views[first : first + 4])) for first in (0, 4)]
+    assert len(epochs[0]) == len(train)
+    centre = sums(data.views(train, centre_views(16), seed=0))
+    assert not np.allclose(epochs[0], epochs[1])
+    assert not np.allclose(epochs[0], centre)
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")

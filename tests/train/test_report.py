@@ -140,6 +140,10 @@ def test_figures_of_the_paper_are_found_where_they_compare():
     assert figures("finetune", "pku2", "xsub") == []
     assert [top1 for top1, _, _ in figures("finetune", "pku2", "xsub", transfer=True)] == [0.451, 0.459]
     assert figures("finetune", "ntu60", "xsub", transfer=True) == []
+    assert [figures("linear", dataset, "xsub", quick=False)[0][0] for dataset in ("pku1", "pku2")] == [
+        0.809,
+        0.36,
+    ]
     assert all(0.3 < row.top1 < 0.95 for row in PUBLISHED)
 
 

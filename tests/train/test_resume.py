@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 import torch
@@ -33,6 +34,18 @@ def test_same_seed_same_bits_whenever_checkpoints_are_written(ntu, tiny, tmp_pat
 
     train(ntu, tmp_path / "other", tiny(representations=ALL, seed=1))
     assert metrics(tmp_path / "other")[0]["loss"] != metrics(tmp_path / "often")[0]["loss"]
+
+
+def test_order_and_dropout_follow_from_the_seed_and_change_from_step_to_step(
+    ntu, tiny, tmp_path, monkeypatch
+):
+    seeds, asked, seed, batches = [], [], torch.manual_seed, module.batches
+    monkeypatch.setattr(torch, "manual_seed", lambda value: (seeds.append(value), seed(value))[1])
+    monkeypatch.setattr(module, "batches", lambda *given: (asked.append(given[2:]), batches(*given))[1])
+    train(ntu, tmp_path / "run", tiny(seed=5))
+    assert asked == [(5, 0), (5, 1)]
+    assert len(set(seeds[-6:])) == 6
+    assert all(value >> 32 == 5 for value in seeds[-6:])
 
 
 @pytest.mark.parametrize(("optimizer", "queue"), [("adamw", 64), ("sgd", 64), ("adamw", 0)])
@@ -154,6 +167,17 @@ def test_signal_saves_within_the_epoch_and_says_how_to_go_on(numbers, ntu, tiny,
     train(ntu, tmp_path / "run", tiny(**fields), resume=True)
     train(ntu, tmp_path / "whole", tiny(**fields))
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize(("minutes", "many"), [(1, False), (0.05, True)])
+def test_checkpoints_within_an_epoch_come_by_the_minute(minutes, many, ntu, tiny, tmp_path, monkeypatch):
+    saved, clock = [], count()
+    save = module.save
+    monkeypatch.setattr(module, "save", lambda run, state: (saved.append(state.step), save(run, state))[1])
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))  # a second passes at every look
+    train(ntu, tmp_path / "run", tiny(epochs=1, checkpoint_every=100, checkpoint_minutes=minutes))
+    assert saved[-1] == 3
+    assert (len(saved) > 1) == many
 
 
 def test_ctrl_c_is_not_heard_where_it_is_ignored(ntu, tiny, tmp_path, monkeypatch):
