@@ -347,6 +347,8 @@ def test_the_pictures_of_the_recipes_can_be_made_again(tmp_path: Path) -> None:
     names = sorted(f"recipe-{name}.png" for name in RECIPES)
     assert [file.name for file in made] == [file.name for file in kept] == names
     assert all(file.stat().st_size < PICTURE_BYTES for file in (*made, *kept))
+    for files in (made, kept):
+        assert len({file.read_bytes() for file in files}) == len(names), "no two look alike"
 
 
 def shown_augmentations() -> dict[str, Transform]:
@@ -393,6 +395,7 @@ def test_the_pictures_of_the_augmentations_can_be_made_again(tmp_path: Path) -> 
     assert [file.name for file in made] == [file.name for file in kept] == names
     for pictures, moving in ((made, film), (kept, ROOT / "docs" / "preview.gif")):
         assert sum(file.stat().st_size for file in pictures) < ALL_PICTURES_BYTES
+        assert len({file.read_bytes() for file in pictures}) == len(names), "no two look alike"
         assert moving.stat().st_size < ALL_PICTURES_BYTES
 
 
