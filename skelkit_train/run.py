@@ -59,7 +59,8 @@ def open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool) 
     before = None
     if config.tensorboard:
         require_tensorboard()
-    ours = launch() is not None and _launched_by(run) == launch()
+    name = launch()
+    ours = name is not None and _launched_by(run) == name
     if resume or (ours and restarted()):
         if not (run / "config.toml").exists():
             raise SkelkitError(f"{run}: no run in this folder to go on with")
@@ -71,7 +72,6 @@ def open_run(run: Path, config: PretrainConfig, facts: DataFacts, resume: bool) 
             (run / _LAUNCH).unlink()
         refuse_existing(run, "exists already; --resume goes on with it, or give another folder")
     make_run(run, config)
-    name = launch()
     if name is not None:
         with replacing(run / _LAUNCH, "what it was launched by") as temporary:
             temporary.write_text(f"{name}\n", encoding="utf-8")

@@ -49,9 +49,6 @@ SHORT = shlex.split(
     "--preset small --batch-size 4 --set gru_hidden=8 --set gru_layers=1 --set agcn_widths=[4] "
     "--set hcn_channels=4 --set queue=16"
 )
-PICTURE_BYTES = 100_000
-ALL_PICTURES_BYTES = 600_000
-"""Of the augmentations, and as much again for the film."""
 
 
 @dataclass(frozen=True)
@@ -337,20 +334,6 @@ def test_the_format_page_names_all_that_is_in_a_store(belongings: Path) -> None:
         assert set(file.attrs) <= set(rows)
 
 
-def test_the_pictures_of_the_recipes_can_be_made_again(tmp_path: Path) -> None:
-    synthesise(tmp_path / "raw", classes=4, subjects=1, repeats=2, seed=0)
-    tool = str(ROOT / "tools" / "doc_pictures.py")
-    command = [sys.executable, tool, str(tmp_path / "raw"), "S001C002P001R002A004", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    made, kept = (sorted(folder.glob("recipe-*.png")) for folder in (tmp_path, ROOT / "docs" / "pictures"))
-    names = sorted(f"recipe-{name}.png" for name in RECIPES)
-    assert [file.name for file in made] == [file.name for file in kept] == names
-    assert all(file.stat().st_size < PICTURE_BYTES for file in (*made, *kept))
-    for files in (made, kept):
-        assert len({file.read_bytes() for file in files}) == len(names), "no two look alike"
-
-
 def shown_augmentations() -> dict[str, Transform]:
     """What docs/augmentations.md shows, at its defaults, by its heading there."""
     single = {name: each for name, each in AUGMENTATIONS.items() if not isinstance(each, Compose)}
@@ -382,21 +365,6 @@ def test_the_order_of_augmentations_is_that_of_the_page() -> None:
         both = Compose((known[first], known[second]))
         with pytest.raises(ValueError, match=second) if first in told[second] else nullcontext():
             both.draw(key, before)
-
-
-def test_the_pictures_of_the_augmentations_can_be_made_again(tmp_path: Path) -> None:
-    synthesise(tmp_path / "raw", classes=1, subjects=1, repeats=1, seed=0)
-    tool, film = str(ROOT / "tools" / "doc_pictures.py"), tmp_path / "film.gif"
-    command = [sys.executable, tool, str(tmp_path / "raw"), "S001C002P001R001A001", str(tmp_path), str(film)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    made, kept = (sorted(folder.glob("augment-*.png")) for folder in (tmp_path, ROOT / "docs" / "pictures"))
-    names = sorted(f"augment-{name.replace(' ', '-')}.png" for name in [*AUGMENTATIONS, "centre crop"])
-    assert [file.name for file in made] == [file.name for file in kept] == names
-    for pictures, moving in ((made, film), (kept, ROOT / "docs" / "preview.gif")):
-        assert sum(file.stat().st_size for file in pictures) < ALL_PICTURES_BYTES
-        assert len({file.read_bytes() for file in pictures}) == len(names), "no two look alike"
-        assert moving.stat().st_size < ALL_PICTURES_BYTES
 
 
 def test_the_command_reference_is_not_stale() -> None:

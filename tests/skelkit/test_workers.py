@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from skelkit import conversion
+from skelkit import blocks, conversion
 from skelkit import journal as journal_module
 from skelkit.conversion import Report, convert
 from skelkit.errors import SkelkitError
@@ -164,6 +164,12 @@ def test_workers_that_cannot_live_blame_no_file(
         run(raw, tmp_path / "a.h5", workers=2)
     monkeypatch.delenv("PYTHONPATH")
     assert run(raw, tmp_path / "a.h5", workers=2).kept == 40
+
+
+def test_what_killed_its_worker_is_tried_again_when_taken_up() -> None:
+    block = blocks.died(Input(RawFile("a.skeleton", None, 0, 0)))
+    assert block.passing
+    assert block.quarantined[0]["file"] == "a.skeleton"
 
 
 def _cannot_begin() -> None:

@@ -308,3 +308,17 @@ def test_the_optimiser_has_the_settings_of_the_configuration(optimizer, tiny):
     assert (group["weight_decay"], group["lr"]) == (0.25, 0.5)
     if optimizer == "sgd":
         assert group["momentum"] == 0.9
+
+
+def test_float32_is_float32_while_a_run_trains(ntu, tiny, tmp_path, monkeypatch):
+    seen, step = [], module._Training.take_step
+
+    def spy(*given):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return step(*given)
+
+    monkeypatch.setattr(module._Training, "take_step", spy)
+    before = torch.backends.cudnn.allow_tf32
+    train(ntu, tmp_path / "run", tiny(epochs=1))
+    assert seen == [False] * 3
+    assert torch.backends.cudnn.allow_tf32 == before
