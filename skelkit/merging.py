@@ -91,8 +91,8 @@ def _check_shards(stores: list[Store], report: Report | None) -> list[Report]:
         if shard.index in places:
             raise SkelkitError(f"{path}: shard {shard.index} of {shard.of}, as {places[shard.index]}")
         places[shard.index] = path
-    empty = _empty_shards({store.path.parent for store in stores}, report)
     absent = [index for index in range(1, first.of + 1) if index not in places]
+    empty = _empty_shards({store.path.parent for store in stores}, report) if absent else {}
     missing = [str(index) for index in absent if f"{index}/{first.of}" not in empty]
     if missing:
         which = (
