@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -69,6 +70,7 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 }
 CONTRASTS = ("seq", "image", "seq+image", "graph", "graph+image", "seq+graph", "seq+graph+image")
 SHARES = (5.0, 20.0)
+SUBSETS = 5
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,12 @@ def digest(experiment: Experiment) -> str:
 
 
 def wanted(experiment: Experiment) -> list[str]:
-    """The tasks; the long ones with one seed."""
+    """The tasks; the long ones not in the ablation."""
     tasks = ["retrieval", "linear"]
     if experiment.settings == "small" and experiment.augmentation == "all":
+        tasks += ["linear, paper's probe", "semi"]
         if "+" not in experiment.representations:
             tasks.append("supervised")
-        if experiment.seed == 0:
-            tasks += ["linear, paper's probe", "semi"]
     return tasks
 
 
@@ -163,7 +164,7 @@ def measure(experiment: Experiment, tasks: list[str], store: Path, out: Path) ->
         "linear": lambda: evaluate_linear(setting, linear, quick=True, **asked, **beside),
         "linear, paper's probe": lambda: evaluate_linear(setting, linear, **asked, **beside),
         "supervised": lambda: evaluate_finetune(setting, tuning, supervised=True, **asked),
-        "semi": lambda: evaluate_semi(setting, tuning, shares=SHARES, **asked),
+        "semi": lambda: evaluate_semi(setting, tuning, shares=SHARES, subsets=SUBSETS, **asked),
     }
     found = {task: evaluations[task]() for task in tasks}
     return [
@@ -190,17 +191,21 @@ def imported(dataset: str, file: Path, out: Path) -> Path:
 
 
 def table(dataset: str, rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Markdown: mean and standard deviation over the seeds, percent, and their number."""
+    """Markdown: mean and standard deviation over the seeds (and subsets), percent, and their number."""
 
     def cell(task: str, settings: str, share: float | None = None, **wanted: str) -> str:
         wanted |= {"task": task, "settings": settings, "dataset": dataset}
         chosen = [r for r in rows if r["share"] == share and all(r[key] == v for key, v in wanted.items())]
-        values = [100 * row["top1"] for row in chosen]
-        if not values:
+        if not chosen:
             return ""
-        spread = statistics.stdev(values) if len(values) > 1 else 100 * (chosen[0]["deviation"] or 0)
-        over = f" ± {spread:.1f}" if spread else ""
-        return f"{statistics.mean(values):.1f}{over} ({5 if share else len(values)})"
+        subsets = SUBSETS if share else 1
+        mean, number = statistics.mean(row["top1"] for row in chosen), subsets * len(chosen)
+        squares = sum(
+            (subsets - 1) * (row["deviation"] or 0) ** 2 + subsets * (row["top1"] - mean) ** 2
+            for row in chosen
+        )
+        over = f" ± {100 * math.sqrt(squares / (number - 1)):.1f}" if number > 1 else ""
+        return f"{100 * mean:.1f}{over} ({number})"
 
     def line(title: str, **wanted: str) -> str:
         tasks = [
