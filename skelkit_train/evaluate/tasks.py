@@ -68,7 +68,8 @@ def evaluate_linear(
             train = partial(_probed, setting, encoder, own, fusion, quick, name)
             trials.append(memory.recall({"config": asdict(own)}, train))
         rows.append(_row(setting, candidate, None, trials))
-    settings = {**asdict(config), "fusion": fusion, "seeds": seeds, "quick": quick}
+    used = {"seed": config.seed} if quick else asdict(config)
+    settings = {**used, "fusion": fusion, "seeds": seeds, "quick": quick}
     defaults = {**asdict(LinearConfig()), "fusion": "features", "seeds": 1, "quick": False}
     return _finish(setting, "linear", representation, settings, defaults, rows, began)
 

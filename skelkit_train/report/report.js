@@ -1,5 +1,6 @@
 // The page from top to bottom.
 const titles = { linear: "Linear evaluation", retrieval: "Retrieval", semi: "Few labels", finetune: "Fine-tuning", supervised: "Supervised from random weights" };
+const titleOf = ({ task, settings }) => titles[task] + (settings.quick ? ", quick (logistic regression)" : "");
 const encoderOf = (row) => `${row.encoder} ${row.representation}`.trim() + (row.share === null ? "" : `, ${row.share} % labels`);
 
 function results(place) {
@@ -13,10 +14,10 @@ function results(place) {
 }
 function table(place, evaluation) {
   const block = add(place, "div", { class: "evaluation" }), { rows, published, dataset, protocol, settings, fused_with: others } = evaluation;
-  add(block, "h3", {}, `${titles[evaluation.task]}, ${dataset || "dataset not known"} ${protocol}`);
+  add(block, "h3", {}, `${titleOf(evaluation)}, ${dataset || "dataset not known"} ${protocol}`);
   const held = evaluation.validation ? `, ${evaluation.validation} for validation` : "";
   add(block, "p", { class: "note" }, `${evaluation.train} training and ${evaluation.test} test samples${held}; checkpoint after ${counted(evaluation.epoch, "epoch")}${evaluation.epoch === report.epoch ? "" : `, while the run is at ${report.epoch}`}${others.map(({ run, epoch }) => `, fused with ${run} after ${counted(epoch, "epoch")}`).join("")}; `
-    + Object.entries(settings).filter(([name, value]) => value !== null && value !== false && !(name === "subjects" && value === 0)).map(([name, value]) => `${name.replaceAll("_", " ")} ${written(value)}`).join(", "));
+    + Object.entries(settings).filter(([name, value]) => value !== null && value !== false && name !== "quick" && !(name === "subjects" && value === 0)).map(([name, value]) => `${name.replaceAll("_", " ")} ${written(value)}`).join(", "));
   const columns = [["top1", "top-1"], ["top5", "top-5"], ["mean_class", "mean over classes"], ["mean_average_precision", "mAP"], ["validation", "top-1 on validation"], ["best_on_test", "best epoch on test (no result)"]]
     .filter(([name]) => rows.some((row) => row[name] !== null) && (name !== "top5" || evaluation.task === "retrieval" || evaluation.classes.length > 5));
   const figures = add(add(block, "div", { class: "scroll" }), "table", { class: "figures" });
@@ -56,7 +57,7 @@ function detail(place) {
   if (!options.length) return place.remove();
   const pick = add(add(place, "label", { class: "pick" }, "result"), "select", { id: "result" });
   options.forEach(({ evaluation, row }, k) =>
-    add(pick, "option", { value: k }, `${titles[evaluation.task]}, ${evaluation.dataset || evaluation.data} ${evaluation.protocol}: ${encoderOf(row)}, ${percent(row.top1)} (${evaluation.file})`));
+    add(pick, "option", { value: k }, `${titleOf(evaluation)}, ${evaluation.dataset || evaluation.data} ${evaluation.protocol}: ${encoderOf(row)}, ${percent(row.top1)} (${evaluation.file})`));
   const parts = add(place, "div", { class: "two" }), course = add(place, "div", { class: "two" });
   const show = () => {
     const { evaluation, row } = options[pick.value], { classes } = evaluation;

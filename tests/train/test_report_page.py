@@ -76,6 +76,18 @@ def test_page_of_a_run_that_was_not_evaluated(run, tmp_path):
         assert "representations" in driver.text("#settings")
 
 
+def test_the_quick_way_is_told_apart_on_the_page(own_run, ntu, tmp_path):
+    page, where = tmp_path / "a.html", setting(own_run, ntu)
+    for quick in (True, False):
+        evaluate_linear(where, LinearConfig(epochs=3), representation="seq", baselines=False, quick=quick)
+    report(own_run, page)
+    with opened(page) as driver:
+        probe, quick = sorted(driver.text("#results").split("Linear evaluation")[1:])
+    assert "quick (logistic regression)" in quick
+    assert "learning rate" not in quick
+    assert "learning rate 0.1" in probe
+
+
 def test_results_on_the_page(own_run, ntu, rewritten, tmp_path):
     page, where = tmp_path / "a.html", setting(own_run, rewritten(ntu, dataset="ntu60"))
     evaluate_linear(where, LinearConfig(epochs=3), representation="seq", seeds=2)
