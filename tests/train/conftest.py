@@ -52,9 +52,10 @@ TINY: Mapping[str, object] = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
-    """The models here are too small for several; and what a child process computes is the same to the bit."""
+    """The models here are too small for several; and what a child process computes is the same to the bit.
+    Before every test: the first loop of numba in a process, in whatever test, gives torch its own number."""
     torch.set_num_threads(1)
 
 
