@@ -52,10 +52,10 @@ TINY: Mapping[str, object] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """The models here are too small for several; and what a child process computes is the same to the bit.
-    Before every test: the first loop of numba in a process, in whatever test, gives torch its own number."""
+@pytest.hookimpl(tryfirst=True)  # before the fixtures, some of which train
+def pytest_runtest_setup() -> None:
+    """The models here are too small for several threads; and what a child process computes is the same to the
+    bit. Before every test, as numba's first loop in a process, in any test, gives torch another number."""
     torch.set_num_threads(1)
 
 

@@ -99,12 +99,15 @@ def test_resuming_what_was_killed_before_its_first_checkpoint_starts_anew(run, o
     assert_same_run(own_run, run)
 
 
-def wait_for(path, process):
+def wait_for_epochs(count, run, process):
+    metrics = run / "metrics.jsonl"
     for _ in range(6000):
-        if path.exists() or process.poll() is not None:
-            break
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= count:
+            return
+        assert process.poll() is None
         time.sleep(0.01)
-    assert path.exists(), process.communicate()
+    process.kill()
+    pytest.fail(f"no {count} epochs in a minute")
 
 
 def test_run_killed_within_an_epoch_goes_on_to_the_bit(ntu, tiny, tmp_path):
@@ -117,7 +120,7 @@ def test_run_killed_within_an_epoch_goes_on_to_the_bit(ntu, tiny, tmp_path):
         env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many as in this process: more round otherwise
         stderr=subprocess.DEVNULL,
     )
-    wait_for(tmp_path / "run" / "checkpoint-000002.pt", process)
+    wait_for_epochs(2, tmp_path / "run", process)
     process.kill()
     assert process.wait() == -signal.SIGKILL
 
