@@ -167,7 +167,7 @@ class Progress:
 
 
 def memory_in_use(device: torch.device) -> int:
-    """Bytes: at most reserved on a GPU so far, or this process's resident set."""
+    """Bytes: at most reserved on a GPU so far, or this process's resident set (its peak without /proc)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device)
     try:
