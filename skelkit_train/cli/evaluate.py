@@ -168,6 +168,9 @@ def linear(epochs: int, quick: bool, seeds: int, baselines: bool, fresh: bool, *
         raise click.UsageError(
             "--seeds counts trainings, and nothing is random with --quick; give one of them"
         )
+    given = click.get_current_context().get_parameter_source("epochs")
+    if quick and given is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--quick ends when it has converged and has no --epochs; give one of them")
     _evaluate(
         evaluate_linear,
         LinearConfig(epochs=epochs, seed=common["seed"]),

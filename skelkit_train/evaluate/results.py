@@ -150,8 +150,9 @@ class Evaluation:
         }
         validation = f", {self.validation} validation" if self.validation else ""
         width = max(30, *(len(row.title) + 1 for row in self.rows))
+        quick = " (quick)" * self.settings.get("quick", False)
         lines = [
-            f"{self.task}, {self.protocol}: {self.train} train, {self.test} test{validation}, "
+            f"{self.task}{quick}, {self.protocol}: {self.train} train, {self.test} test{validation}, "
             f"checkpoint after {self.epoch} epoch{'s' * (self.epoch != 1)}"
             + "".join(f", with {other['run']} after {other['epoch']}" for other in self.fused_with),
             f"  {'':{width}}" + "".join(f"{title:>15}" for title in columns.values()),

@@ -104,6 +104,14 @@ def test_seeds_of_what_is_not_random_are_wrong_usage(own_run, ntu):
     assert "--compressed" in fails("eval", "retrieval", *where, code=2)
 
 
+def test_quick_has_no_epochs_and_is_told_apart(own_run, ntu):
+    where = [own_run, ntu, "--protocol", "xsub", "--representation", "seq", "--device", "cpu"]
+    assert "no --epochs" in fails("eval", "linear", *where, "--quick", "--epochs", 80, code=2)
+    for options, title in (["--quick"], "linear (quick), xsub: "), (["--epochs", 1], "linear, xsub: "):
+        told = invoke("eval", "linear", *where, *options).stdout
+        assert title in told, told
+
+
 def test_a_fine_tuning_that_diverges_is_one_line(own_run, ntu):
     before = sorted(path.name for path in own_run.iterdir())
     line = fails(
