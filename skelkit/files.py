@@ -6,15 +6,17 @@ import io
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Any, Self
 
 from skelkit.errors import SkelkitError
 
 __all__ = ["HeldInterrupts", "RememberingFile", "paths", "replacing", "report_path"]
+
+_Handler = Callable[[int, FrameType | None], Any]
 
 
 def paths(given: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -66,32 +68,40 @@ def _lock(file: IO[bytes], path: Path) -> None:
 
 
 class HeldInterrupts:
-    """Ctrl-C is held back inside the block, but for what runs in `let_through`: raised amid a call of HDF5's
-    it leaves a damaged file behind. One held back is raised at the next `let_through`, or at the end."""
+    """Ctrl-C, and SIGTERM where it has a handler, are held back inside the block, but for what runs in
+    `let_through`: raised amid a call of HDF5's they leave a damaged file behind. One held back reaches its
+    handler at the next `let_through`, or at the end."""
 
     def __init__(self) -> None:
-        self.held = False
+        self.held: int | None = None
         self.open = False
+        self.handlers: dict[int, _Handler] = {}
 
     def __enter__(self) -> Self:
-        main = threading.current_thread() is threading.main_thread()
-        # Elsewhere Ctrl-C is not heard of, and in a script's background nobody wants to hear of it.
-        self.listens = main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-        if self.listens:
-            self.before = signal.signal(signal.SIGINT, self._hear)
+        if threading.current_thread() is threading.main_thread():  # elsewhere none is heard of
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):  # in a script's background Ctrl-C is ignored: it is meant for another
+                    self.handlers[number] = handler
+                    signal.signal(number, self._hear)
         return self
 
-    def _hear(self, *_: object) -> None:
+    def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.open:
-            raise KeyboardInterrupt
-        self.held = True
+            self.handlers[number](number, frame)
+        else:
+            self.held = number
+
+    def _pass_on(self) -> None:
+        if self.held is not None:
+            number, self.held = self.held, None
+            self.handlers[number](number, None)
 
     @contextmanager
     def let_through(self) -> Iterator[None]:
         try:
             self.open = True
-            if self.held:
-                raise KeyboardInterrupt
+            self._pass_on()
             yield
         finally:
             self.open = False
@@ -99,10 +109,10 @@ class HeldInterrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.listens:
-            signal.signal(signal.SIGINT, self.before)
-        if self.held and kind is None:
-            raise KeyboardInterrupt
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        if kind is None:
+            self._pass_on()
 
 
 def _synchronise(path: Path) -> None:

@@ -143,15 +143,15 @@ def _in_json(asked: bool) -> Iterator[None]:
 @contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
     """SIGTERM, which queues and containers send, ends a command as cleanly, and with as clear a line."""
-    deaf = signal.getsignal(signal.SIGINT) is not signal.default_int_handler  # as in a script's background
-    if deaf or threading.current_thread() is not threading.main_thread():
+    taken = signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    if taken or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

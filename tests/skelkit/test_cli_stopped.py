@@ -54,3 +54,18 @@ def test_it_is_one_line(where: str, words: str, number: int, store: Path) -> Non
     assert "Traceback" not in done.stderr
     left = {path.name for path in store.parent.glob("a.*")}
     assert left <= {"a.h5.part"}  # what a conversion goes on with
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sigterm_alone_stops_what_runs_in_a_scripts_background(
+    workers: int, number: int, store: Path
+) -> None:
+    words = f"convert raw --dataset ntu60 --workers {workers} -o a.h5".split()
+    where = "skelkit.conversion:write_store"
+    done = interrupted("skelkit", words, where, store.parent, number, background=True)
+    stopped = number == signal.SIGTERM
+    assert done.returncode == stopped, done.stderr
+    assert done.stderr.count("interrupted, 0 of 40 files done") == stopped
+    assert (store.parent / "a.h5").exists() != stopped
+    assert (store.parent / "a.h5.part").exists() == stopped

@@ -92,3 +92,24 @@ def test_ctrl_c_is_not_heard_where_it_is_ignored() -> None:
                 signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_with_handlers_of_its_own_hears_what_was_held_back(number: int) -> None:
+    heard: list[int] = []
+    before = signal.signal(number, lambda number, _: heard.append(number))
+    try:
+        with HeldInterrupts() as interrupts:
+            signal.raise_signal(number)
+            assert heard == []
+            with interrupts.let_through():
+                assert heard == [number]
+                signal.raise_signal(number)
+                assert heard == [number] * 2
+            signal.raise_signal(number)
+            assert heard == [number] * 2
+        assert heard == [number] * 3
+        signal.raise_signal(number)
+        assert heard == [number] * 4, "it has its place again"
+    finally:
+        signal.signal(number, before)

@@ -233,7 +233,10 @@ def test_run_is_saved_although_nobody_reads_its_output_any_more(ntu, tiny, tmp_p
         assert not checkpoints(tmp_path / "run")
         process.stderr.close()  # as when Ctrl-C ends the tee that it is piped into
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
+        try:
+            process.wait(timeout=60)
+        finally:
+            process.kill()
     assert checkpoints(tmp_path / "run")
 
 
