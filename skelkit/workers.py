@@ -23,6 +23,8 @@ from skelkit.inputs import Input
 
 __all__ = ["Processes", "cores", "on_cluster"]
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of processor time in a period, and the period's, of a container (cgroup v2)."""
 _TIMEOUT = 10
 """Seconds in which a scheduler must answer."""
 _GIVEN = 2
@@ -36,8 +38,13 @@ Died = Callable[[Input], Result]
 
 
 def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Those that this process may use; in a container with a quota of processor time, as many as that."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, _QUOTA.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no container of Linux, or "max": no quota
+        return count
+    return min(count, max(1, quota // period))
 
 
 @dataclass

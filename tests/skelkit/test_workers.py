@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from skelkit import blocks, conversion
+from skelkit import blocks, conversion, workers
 from skelkit import journal as journal_module
 from skelkit.conversion import Report, convert
 from skelkit.errors import SkelkitError
@@ -242,9 +242,24 @@ def test_the_poison_on_a_cluster(poisoned: Path, cluster: Any, tmp_path: Path) -
 @pytest.mark.filterwarnings("default")
 def test_no_scheduler_there(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed", reason="needs skelkit[cluster]")
-    from skelkit import workers
-
     monkeypatch.setattr(workers, "_TIMEOUT", 0.5)
     with pytest.raises(SkelkitError, match=r"tcp://127.0.0.1:9: no dask scheduler answers there"):
         run(raw, tmp_path / "a.h5", scheduler="tcp://127.0.0.1:9")
     assert not (tmp_path / "a.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("quota", "count"),
+    [
+        *(("400000 100000\n", 4), ("150000 100000\n", 1), ("50000 100000\n", 1), ("9900000 100000\n", 64)),
+        *(("max 100000\n", 64), ("", 64), (None, 64)),
+    ],
+)
+def test_cores_are_no_more_than_a_containers_quota(
+    quota: str | None, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(workers, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert workers.cores() == count
