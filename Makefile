@@ -1,5 +1,6 @@
 # Everything a newcomer needs: `make demo` and `make test` set up .venv by themselves.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+# Tried, as pyenv leaves commands of versions that are not chosen.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do $$python -c '' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 
