@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -155,18 +156,36 @@ def test_progress_line_has_all_there_is_to_see(ntu, tiny, tmp_path, capsys):
     assert re.search(pattern, last), last
 
 
-def without_proc(path: Path, **_: object) -> str:
-    raise FileNotFoundError(path)
+GROWTH = """
+import torch
+from skelkit_train.metrics import memory_in_use
+cpu = torch.device("cpu")
+before = memory_in_use(cpu)
+taken = torch.ones((before + 2**28) // 4)  # more than ever before, as the peak may be all that is known
+print(before, memory_in_use(cpu) - before)
+"""
 
 
-@pytest.mark.parametrize("proc", [True, False])
-def test_memory_in_use_is_in_bytes(monkeypatch, proc):
-    """Bounds alone: where there is no /proc, a peak of earlier tests need not grow."""
+def test_memory_grows_by_what_is_taken():
+    """In a process of its own, which is small."""
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
+    before, grown = map(int, done.stdout.split())
+    assert before > 2**20
+    assert grown > 2**27
+
+
+def test_memory_in_use_is_the_resident_part(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "90000 5000 1000 1 0 4000 0\n")
+    assert memory_in_use(CPU) == 5000 * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_in_use_is_the_peak_where_there_is_no_proc(monkeypatch):
+    def missing(path, **_):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", missing)
     taken = torch.ones(2**26)
-    if not proc:
-        monkeypatch.setattr(Path, "read_text", without_proc)
-    all_there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert taken.nbytes < memory_in_use(CPU) < all_there_is
+    assert taken.nbytes < memory_in_use(CPU) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_metrics_log_goes_on_after_the_epochs_that_count(tmp_path):

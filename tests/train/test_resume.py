@@ -229,11 +229,11 @@ def test_run_is_saved_although_nobody_reads_its_output_any_more(ntu, tiny, tmp_p
     words = ["pretrain", ntu, "--config", tmp_path / "c.toml", "-o", tmp_path / "run", "--device", "cpu"]
     command = [sys.executable, "-m", "skelkit_train", *map(str, words)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        wait_for_epochs(2, tmp_path / "run", process)
-        assert not checkpoints(tmp_path / "run")
-        process.stderr.close()  # as when Ctrl-C ends the tee that it is piped into
-        process.send_signal(signal.SIGINT)
         try:
+            wait_for_epochs(2, tmp_path / "run", process)
+            assert not checkpoints(tmp_path / "run")
+            process.stderr.close()  # as when Ctrl-C ends the tee that it is piped into
+            process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
         finally:
             process.kill()
